@@ -1,0 +1,3 @@
+module github.com/sluicenet/sluice
+
+go 1.26
