@@ -1,0 +1,146 @@
+package tcp
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/cc"
+	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/wire"
+)
+
+// ErrAgain says that the call would have to wait.
+var ErrAgain = errors.New("tcp: would block")
+
+// Counters are shared by the connections of one host, under its lock.
+type Counters struct {
+	Drops         [api.NumDropReasons]uint64
+	SegmentsIn    uint64
+	SegmentsOut   uint64
+	Retransmits   uint64
+	ChallengeAcks uint64
+	ResetsIn      uint64
+	ResetsOut     uint64
+}
+
+// A Budget is the memory limit of a whole stack. Its methods may be called
+// concurrently.
+type Budget interface {
+	// Charge takes n bytes. It returns false, and takes nothing, where that
+	// would exceed the limit.
+	Charge(n int64) bool
+	// Release gives n bytes back.
+	Release(n int64)
+}
+
+// Params are what the connections of a stack have in common. Zero fields mean
+// the defaults of DefaultParams.
+type Params struct {
+	RTOInitial, RTOMin, RTOMax time.Duration // RFC 6298
+	DelayedAck                 time.Duration // RFC 9293, section 3.8.6.3
+	TimeWait                   time.Duration // the whole of it, 2 MSL
+	FinWait2                   time.Duration // for orphans
+	SynTimeout                 time.Duration // R2 of a SYN, section 3.8.3
+	UserTimeout                time.Duration // R2 otherwise
+	OrphanRetries              int           // retransmissions for a flow that nobody holds
+	ChallengeInterval          time.Duration // RFC 5961, section 7: at most one challenge ACK each
+	InitialWindow              int64         // bytes; 0: RFC 6928
+	MaxWindow                  int64         // cap on cwnd, in bytes
+	MinMSS                     int64         // floor under what a peer may announce
+	NoSACK                     bool
+	NoTimestamps               bool
+	NoWindowScale              bool
+}
+
+// Config is what one connection is made from. Flow's zero fields have been
+// replaced by the stack's defaults.
+type Config struct {
+	Params            *Params
+	Flow              api.FlowConfig
+	Local, Remote     netip.AddrPort
+	ISS               uint32 // RFC 6528
+	TSOffset          uint32 // of our timestamp clock (RFC 7323, section 5.4)
+	LinkMTU           int64  // for the MSS that we announce
+	PathMTU           int64  // for what we send
+	MaxGSO            int64  // largest super-packet with its IP header; 0: none
+	Controller        cc.Factory
+	ControllerOptions string
+	Rand              interface{ Uint64() uint64 }
+	Budget            Budget
+	Counters          *Counters
+	User              any // the engine's flow, or the simulator's application
+}
+
+// Segment is a segment received. The payload passes to the Conn.
+type Segment struct {
+	TCP     wire.TCP
+	Payload []api.Buffer
+	Len     int64  // bytes of Payload
+	GSOSize uint16 // if this stands for several segments: payload of each but the last
+	CE      bool   // the IP header's ECN field says "congestion experienced"
+}
+
+// Out is a segment to send. Its payload are views that the caller releases
+// once they have been sent.
+type Out struct {
+	TCP     wire.TCP
+	Payload []api.Buffer
+	Len     int64
+	GSOSize uint16 // if this stands for several segments: payload of each but the last
+	ECN     uint8  // IP ECN field
+	TTL     uint8
+	DSCP    uint8
+}
+
+// Events says what has changed since TakeEvents was last called.
+type Events uint16
+
+// The events.
+const (
+	EventState       Events = 1 << iota // State has changed
+	EventEstablished                    // the handshake is complete
+	EventRead                           // data, end of file or an error to read
+	EventWrite                          // the send queue is below its limit, or closed
+	EventAcked                          // Acked has moved
+	EventUrgent                         // urgent data announced, or its end moved
+	EventError                          // a soft error: Info.SoftError
+	EventClosed                         // FullyClosed has become true
+)
+
+// WriteOptions modify one Write.
+type WriteOptions struct {
+	NoDelay bool // send at once: no Nagle (N2)
+	Urgent  bool // all data up to the end of this write is urgent
+}
+
+// ICMPKind is what an ICMP error means for a connection.
+type ICMPKind uint8
+
+// The kinds.
+const (
+	ICMPSoft         ICMPKind = iota // unreachable, time exceeded, parameter problem: remember
+	ICMPHard                         // protocol or port unreachable: fails a dial, else soft
+	ICMPPacketTooBig                 // MTU has the next hop's
+)
+
+// ICMPError is an ICMP error that quotes a segment of ours.
+type ICMPError struct {
+	Kind ICMPKind
+	Seq  uint32 // quoted sequence number
+	MTU  int64
+	Err  error // what to tell the user
+}
+
+// TimeWaitVerdict is what a connection in TIME-WAIT makes of a segment.
+type TimeWaitVerdict uint8
+
+// The verdicts.
+const (
+	TimeWaitDrop  TimeWaitVerdict = iota
+	TimeWaitReply                 // send what is in out
+	TimeWaitReuse                 // a SYN that may open a new connection in its place
+)
+
+var _ = clock.Never
