@@ -28,9 +28,11 @@ type Stack interface {
 	Unlisten(port uint16)
 
 	// Disconnect closes every flow in order and leaves the network (X1). When
-	// ctx ends, the flows that are left are aborted. Afterwards every blocked
-	// call has been released with ErrDisconnected, and every other one fails
-	// with it. It cannot fail (X2), and may be called again.
+	// ctx ends, or a minute after everything written has been delivered, the
+	// flows that are left are aborted, which releases every blocked call with
+	// ErrDisconnected. Dial and Listen fail with ErrDisconnected as soon as
+	// Disconnect has been called. It cannot fail (X2), and may be called again.
+	// It must not be called from a Notify or Observer function.
 	Disconnect(ctx context.Context)
 
 	// Info returns a snapshot of the stack.

@@ -1,0 +1,130 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/impl/engine/host"
+)
+
+// portsAtOnce is how many ephemeral ports are drawn before any is tried. The
+// first is nearly always free; drawing more costs little.
+const portsAtOnce = 8
+
+// Dial implements api.Stack (O1, O2).
+func (s *Stack) Dial(ctx context.Context, dst netip.AddrPort, cfg *api.FlowConfig) (api.Flow, error) {
+	dst = netip.AddrPortFrom(dst.Addr().Unmap(), dst.Port())
+	f, err := s.open(dst, cfg)
+	if err != nil {
+		return nil, &api.Error{Op: "dial", Dst: dst, Err: err}
+	}
+
+	now := f.shard.enter()
+	var ended error
+	for {
+		st := f.conn.State()
+		if f.conn.FullyClosed() || f.conn.Gone() {
+			if ended = f.conn.CloseReason(); ended == nil {
+				ended = api.ErrReset
+			}
+			break
+		}
+		if st != api.StateSynSent && st != api.StateSynReceived {
+			f.shard.leave(now)
+			return f, nil
+		}
+		if ended == nil && ctx.Err() != nil {
+			ended = context.Cause(ctx)
+		}
+		if ended != nil {
+			f.abort(now, api.ErrAborted)
+			break
+		}
+		now, ended = f.opened.wait(ctx, f.shard, now)
+	}
+	f.conn.ReleaseBuffers()
+	f.shard.leave(now)
+	return nil, f.fail("dial", ended)
+}
+
+// open sends a SYN from a local address and port that are free.
+func (s *Stack) open(dst netip.AddrPort, cfg *api.FlowConfig) (*Flow, error) {
+	if !dst.IsValid() || dst.Port() == 0 {
+		return nil, api.ErrInvalidAddress
+	}
+	sh := s.shards[0]
+	now := sh.enter()
+	if sh.closed || s.leaving.Load() {
+		sh.mu.Unlock()
+		return nil, api.ErrDisconnected
+	}
+	flow, err := sh.host.Resolve(cfg)
+	var src netip.Addr
+	if err == nil {
+		src, err = sh.host.Route(dst.Addr(), flow.Local.Addr().Unmap())
+	}
+	if err != nil {
+		sh.mu.Unlock()
+		return nil, err
+	}
+	if port := flow.Local.Port(); port != 0 {
+		sh.mu.Unlock()
+		return s.openFrom(netip.AddrPortFrom(src, port), dst, &flow)
+	}
+	// Ports come from shard 0 in small lots, because the shard in which one is
+	// tried must not be waited for while holding another.
+	var ports []uint16
+	want := portsAtOnce
+	for {
+		tried := len(ports)
+		ports = ports[:0]
+		for p := range sh.host.Ports(now, src, dst) {
+			if ports = append(ports, p); len(ports) == want {
+				break
+			}
+		}
+		sh.mu.Unlock()
+		for _, p := range ports {
+			if s.listening(p) {
+				continue
+			}
+			f, err := s.openFrom(netip.AddrPortFrom(src, p), dst, &flow)
+			if !errors.Is(err, api.ErrPortInUse) {
+				return f, err
+			}
+		}
+		if tried > 0 || len(ports) < want {
+			return nil, api.ErrNoPorts
+		}
+		want = 1 << 16 // the whole range, once
+		now = sh.enter()
+	}
+}
+
+func (s *Stack) listening(port uint16) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.listeners[port] != nil
+}
+
+func (s *Stack) openFrom(src, dst netip.AddrPort, cfg *api.FlowConfig) (*Flow, error) {
+	sh := s.shards[host.TupleHash(s.hashKey, src, dst)%uint64(len(s.shards))]
+	f := newFlow(sh, src, dst, cfg.Notify)
+	now := sh.enter()
+	if sh.closed || s.leaving.Load() {
+		sh.mu.Unlock()
+		return nil, api.ErrDisconnected
+	}
+	c, err := sh.host.Dial(now, src, dst, cfg, f)
+	if err == nil {
+		f.conn, f.state = c, api.StateClosed
+		sh.touch(now, c)
+	}
+	sh.leave(now)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}

@@ -1,0 +1,109 @@
+package engine
+
+import (
+	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/tcp"
+)
+
+// dispatch tells those concerned what has happened to a connection. The caller
+// holds the shard's lock.
+func (s *Stack) dispatch(sh *shard, now clock.Time, c *tcp.Conn, ev tcp.Events) {
+	f, _ := c.User.(*Flow)
+	if f == nil {
+		if ev&tcp.EventEstablished == 0 || !c.Passive() {
+			return
+		}
+		if f = s.accept(sh, now, c); f == nil {
+			return
+		}
+	}
+	var ready api.Readiness
+	if ev&tcp.EventEstablished != 0 {
+		f.opened.wake()
+		ready |= api.ReadyWrite
+	}
+	if ev&tcp.EventRead != 0 {
+		f.readable.wake()
+		ready |= api.ReadyRead
+	}
+	if ev&tcp.EventWrite != 0 {
+		f.writable.wake()
+		ready |= api.ReadyWrite
+	}
+	if ev&tcp.EventAcked != 0 {
+		f.acks.wake()
+	}
+	if ev&tcp.EventUrgent != 0 {
+		ready |= api.ReadyUrgent
+	}
+	if ev&tcp.EventError != 0 {
+		ready |= api.ReadyError
+	}
+	if ev&tcp.EventClosed != 0 {
+		f.wakeAll()
+		ready |= api.ReadyClosed
+	}
+	if ev&(tcp.EventState|tcp.EventClosed) != 0 && f.disconnect != nil {
+		f.disconnect()
+	}
+	s.notify(sh, f, ready)
+	s.observe(sh, now, f, ev)
+}
+
+// notify queues the call of the user's Notify function.
+func (s *Stack) notify(sh *shard, f *Flow, ready api.Readiness) {
+	if f.notify == nil || ready == 0 {
+		return
+	}
+	queued := f.ready != 0
+	f.ready |= ready
+	if queued {
+		return
+	}
+	sh.calls = append(sh.calls, func() {
+		sh.mu.Lock()
+		ready, notify := f.ready, f.notify
+		f.ready = 0
+		sh.mu.Unlock()
+		if notify != nil {
+			notify(f, ready)
+		}
+	})
+}
+
+// observe queues calls of the observer's hooks. States that were passed through
+// between two looks are not reported.
+func (s *Stack) observe(sh *shard, now clock.Time, f *Flow, ev tcp.Events) {
+	o := s.observer.Load()
+	if o == nil {
+		return
+	}
+	if from, to := f.state, f.conn.State(); from != to {
+		f.state = to
+		if o.State != nil {
+			sh.calls = append(sh.calls, func() { o.State(f.src, f.dst, from, to) })
+		}
+	}
+	if ev&tcp.EventClosed != 0 && o.Closed != nil {
+		info, reason := s.info(now, f.conn), f.conn.CloseReason()
+		sh.calls = append(sh.calls, func() { o.Closed(info, reason) })
+	}
+}
+
+// SetObserver implements api.Observable.
+func (s *Stack) SetObserver(o *api.Observer) { s.observer.Store(o) }
+
+// info completes a connection's snapshot.
+func (s *Stack) info(now clock.Time, c *tcp.Conn) api.Info {
+	info := c.Info(now)
+	opened, sent, received := c.Times()
+	info.Opened = s.clock.Wall(opened)
+	if sent > 0 {
+		info.LastSend = s.clock.Wall(sent)
+	}
+	if received > 0 {
+		info.LastReceive = s.clock.Wall(received)
+	}
+	return info
+}

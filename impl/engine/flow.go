@@ -1,0 +1,299 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/netip"
+
+	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/tcp"
+)
+
+// Flow is an api.Flow over a pure connection.
+type Flow struct {
+	shard    *shard
+	src, dst netip.AddrPort
+
+	// Under the shard's lock.
+	conn                             *tcp.Conn
+	state                            api.State // that the observer knows
+	opened, readable, writable, acks waitList
+	closed                           waitList
+	notify                           func(api.Flow, api.Readiness)
+	ready                            api.Readiness // not yet notified
+	disconnect                       func()        // tells a waiting Disconnect
+}
+
+var _ api.UrgentFlow = (*Flow)(nil)
+
+func newFlow(s *shard, src, dst netip.AddrPort, notify func(api.Flow, api.Readiness)) *Flow {
+	return &Flow{shard: s, src: src, dst: dst, notify: notify}
+}
+
+// Dst implements api.Flow (D1).
+func (f *Flow) Dst() netip.AddrPort { return f.dst }
+
+// Src implements api.Flow (D1).
+func (f *Flow) Src() netip.AddrPort { return f.src }
+
+func (f *Flow) fail(op string, err error) error {
+	if err == nil || err == io.EOF {
+		return err
+	}
+	return &api.Error{Op: op, Src: f.src, Dst: f.dst, Err: err}
+}
+
+// Read implements api.Flow (R1, R2, R3, R4).
+func (f *Flow) Read(ctx context.Context) (*api.Buffer, error) {
+	now := f.shard.enter()
+	var ended error
+	for {
+		b, err := f.conn.Read(now)
+		if err == nil {
+			f.shard.touch(now, f.conn) // the window may have opened
+		}
+		if !errors.Is(err, tcp.ErrAgain) {
+			f.shard.leave(now)
+			return b, f.fail("read", err)
+		}
+		// A context that has ended loses to data that has come.
+		if ended == nil && ctx.Err() != nil {
+			ended = context.Cause(ctx)
+		}
+		if ended != nil {
+			f.shard.leave(now)
+			return nil, f.fail("read", ended)
+		}
+		now, ended = f.readable.wait(ctx, f.shard, now)
+	}
+}
+
+// Write implements api.Flow (W1, W2, W3, W4, W5).
+func (f *Flow) Write(ctx context.Context, b *api.Buffer) error {
+	return f.write(ctx, []*api.Buffer{b}, tcp.WriteOptions{}, false)
+}
+
+// Writev implements api.Flow (V1).
+func (f *Flow) Writev(ctx context.Context, bs []*api.Buffer) error {
+	return f.write(ctx, bs, tcp.WriteOptions{}, false)
+}
+
+// WriteNoDelay implements api.Flow (N1, N2).
+func (f *Flow) WriteNoDelay(ctx context.Context, b *api.Buffer) error {
+	return f.write(ctx, []*api.Buffer{b}, tcp.WriteOptions{NoDelay: true}, true)
+}
+
+// WritevNoDelay implements api.Flow (N3).
+func (f *Flow) WritevNoDelay(ctx context.Context, bs []*api.Buffer) error {
+	return f.write(ctx, bs, tcp.WriteOptions{NoDelay: true}, true)
+}
+
+// WriteUrgent implements api.UrgentFlow.
+func (f *Flow) WriteUrgent(ctx context.Context, b *api.Buffer) error {
+	return f.write(ctx, []*api.Buffer{b}, tcp.WriteOptions{NoDelay: true, Urgent: true}, false)
+}
+
+func (f *Flow) write(ctx context.Context, bs []*api.Buffer, o tcp.WriteOptions, acked bool) error {
+	bs = nonEmpty(bs)
+	now := f.shard.enter()
+	end, now, err := f.enqueue(ctx, now, bs, o)
+	if err == nil && acked && len(bs) > 0 {
+		now, err = f.waitAcked(ctx, now, end)
+	}
+	f.shard.leave(now)
+	return f.fail("write", err)
+}
+
+// nonEmpty returns the buffers that have bytes, and releases the others.
+func nonEmpty(bs []*api.Buffer) []*api.Buffer {
+	n := 0
+	for _, b := range bs {
+		if b != nil && b.Len() > 0 {
+			n++
+		}
+	}
+	if n == len(bs) {
+		return bs
+	}
+	kept := make([]*api.Buffer, 0, n)
+	for _, b := range bs {
+		switch {
+		case b == nil:
+		case b.Len() == 0:
+			b.Release()
+		default:
+			kept = append(kept, b)
+		}
+	}
+	return kept
+}
+
+// enqueue hands bs to the connection, waiting while its queue is full. Whatever
+// happens, bs no longer belong to the user.
+func (f *Flow) enqueue(ctx context.Context, now clock.Time, bs []*api.Buffer, o tcp.WriteOptions) (uint64, clock.Time, error) {
+	if len(bs) == 0 {
+		return 0, now, f.conn.WriteError()
+	}
+	var ended error
+	for {
+		end, err := f.conn.Write(now, bs, o)
+		if err == nil {
+			f.shard.touch(now, f.conn)
+			return end, now, nil
+		}
+		if errors.Is(err, tcp.ErrAgain) {
+			if ended == nil && ctx.Err() != nil {
+				ended = context.Cause(ctx)
+			}
+			if ended == nil {
+				now, ended = f.writable.wait(ctx, f.shard, now)
+				continue
+			}
+			err = ended
+		}
+		for _, b := range bs {
+			b.Release()
+		}
+		return 0, now, err
+	}
+}
+
+// waitAcked waits until the peer's TCP has acknowledged up to end (N1).
+func (f *Flow) waitAcked(ctx context.Context, now clock.Time, end uint64) (clock.Time, error) {
+	var ended error
+	for {
+		switch {
+		case f.conn.Acked() >= end:
+			return now, nil
+		case f.conn.FullyClosed() || f.conn.Gone():
+			return now, api.ClosedBy(f.conn.CloseReason())
+		case ended != nil:
+			return now, ended
+		case ctx.Err() != nil:
+			return now, context.Cause(ctx)
+		}
+		now, ended = f.acks.wait(ctx, f.shard, now)
+	}
+}
+
+// Close implements api.Flow (C1, C2, C3, C4, C5).
+func (f *Flow) Close(ctx context.Context) error {
+	now := f.shard.enter()
+	f.closeWrite(now)
+	var ended error
+	for !f.conn.FullyClosed() && ended == nil {
+		if ctx.Err() != nil {
+			ended = context.Cause(ctx)
+			break
+		}
+		now, ended = f.closed.wait(ctx, f.shard, now)
+	}
+	if f.conn.FullyClosed() {
+		ended = f.conn.CloseReason()
+	}
+	f.shard.leave(now)
+	return f.fail("close", ended)
+}
+
+// CloseWrite implements api.Flow (C1).
+func (f *Flow) CloseWrite() error {
+	now := f.shard.enter()
+	f.closeWrite(now)
+	f.shard.leave(now)
+	return nil
+}
+
+func (f *Flow) closeWrite(now clock.Time) {
+	f.conn.CloseWrite(now)
+	f.shard.touch(now, f.conn)
+	f.writable.wake() // those who wait for room get ErrClosed
+}
+
+// CloseRead implements api.Flow.
+func (f *Flow) CloseRead() error {
+	now := f.shard.enter()
+	f.conn.CloseRead(now)
+	f.shard.touch(now, f.conn)
+	f.readable.wake()
+	f.shard.leave(now)
+	return nil
+}
+
+// Orphan implements api.Orphaner.
+func (f *Flow) Orphan() {
+	now := f.shard.enter()
+	f.conn.Orphan(now)
+	f.shard.touch(now, f.conn)
+	f.wakeAll()
+	f.shard.leave(now)
+}
+
+// Abort implements api.Flow.
+func (f *Flow) Abort() {
+	now := f.shard.enter()
+	f.abort(now, api.ErrAborted)
+	f.shard.leave(now)
+}
+
+func (f *Flow) abort(now clock.Time, reason error) {
+	f.conn.Abort(now, reason)
+	f.shard.touch(now, f.conn)
+	f.wakeAll()
+}
+
+func (f *Flow) wakeAll() {
+	f.opened.wake()
+	f.readable.wake()
+	f.writable.wake()
+	f.acks.wake()
+	f.closed.wake()
+}
+
+// CloseReason implements api.Flow.
+func (f *Flow) CloseReason() error {
+	f.shard.mu.Lock()
+	defer f.shard.mu.Unlock()
+	return f.conn.CloseReason()
+}
+
+// Info implements api.Flow.
+func (f *Flow) Info() api.Info {
+	now := f.shard.enter()
+	defer f.shard.mu.Unlock()
+	return f.shard.stack.info(now, f.conn)
+}
+
+// Configure implements api.Flow (MUST-17, MUST-21, MUST-24, MUST-48, SHLD-21).
+func (f *Flow) Configure(change func(*api.FlowConfig)) error {
+	// The user's function runs without the lock. Two at a time would undo each
+	// other's changes, so they take turns.
+	f.shard.stack.configuring.Lock()
+	defer f.shard.stack.configuring.Unlock()
+	f.shard.mu.Lock()
+	old := f.conn.FlowConfig()
+	f.shard.mu.Unlock()
+	cfg := old
+	change(&cfg)
+	if cfg.MSS != old.MSS || cfg.Local != old.Local || cfg.Congestion != old.Congestion {
+		return f.fail("configure", configError("MSS, Local and Congestion are fixed once the flow exists"))
+	}
+
+	now := f.shard.enter()
+	resolved, err := f.shard.host.Resolve(&cfg)
+	if err == nil {
+		f.notify = resolved.Notify
+		f.conn.Configure(now, &resolved)
+		f.shard.touch(now, f.conn)
+	}
+	f.shard.leave(now)
+	return f.fail("configure", err)
+}
+
+func configError(text string) error { return &invalidConfig{text} }
+
+type invalidConfig struct{ text string }
+
+func (e *invalidConfig) Error() string        { return api.ErrInvalidConfig.Error() + ": " + e.text }
+func (e *invalidConfig) Is(target error) bool { return target == api.ErrInvalidConfig }

@@ -1,0 +1,260 @@
+package engine
+
+import (
+	"sync"
+
+	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/api/link"
+	"github.com/sluicenet/sluice/impl/engine/host"
+	"github.com/sluicenet/sluice/impl/engine/tcp"
+)
+
+// Implementation constants.
+const (
+	backlogPackets = 1024    // in a shard's backlog
+	backlogBytes   = 4 << 20 // of memory they keep alive
+	pollBatch      = 64      // packets between two looks at the lock
+	flushRounds    = 256     // batches that one caller sends before it hands over
+)
+
+// A shard is one pure host behind one lock.
+//
+// Every use of the host has the form
+//
+//	now := s.enter()
+//	... calls of s.host and of its connections, then s.host.Touch ...
+//	s.leave(now)
+type shard struct {
+	stack *Stack
+	timer clock.Timer
+
+	mu       sync.Mutex
+	host     *host.Host
+	armed    clock.Time                 // when timer fires; clock.Never if it is not armed
+	flushing bool                       // a goroutine is sending what this shard has to send
+	closed   bool                       // the stack has left the network
+	calls    []func()                   // to be made without the lock: hooks of users
+	reported [api.NumDropReasons]uint64 // drops that the observer knows of
+
+	// Owned by the goroutine that is flushing.
+	batch host.Batch
+
+	backlogMu    sync.Mutex
+	backlog      []link.Packet
+	backlogBytes int64
+	backlogSpare []link.Packet
+	backlogDrops uint64
+}
+
+func newShard(s *Stack, cfg *host.Config) (*shard, error) {
+	h, err := host.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	sh := &shard{stack: s, host: h, armed: clock.Never}
+	sh.timer = s.clock.NewTimer(sh.due)
+	return sh, nil
+}
+
+// enter takes the lock and returns the present instant.
+func (s *shard) enter() clock.Time {
+	s.mu.Lock()
+	return s.stack.clock.Now()
+}
+
+// due is called by the timer.
+func (s *shard) due() {
+	now := s.enter()
+	s.armed = clock.Never
+	if s.closed {
+		s.mu.Unlock()
+		return
+	}
+	s.host.Timeout(now)
+	s.leave(now)
+}
+
+// input takes packets from a link or from another shard. Their payload passes to
+// the shard; their headers are valid until input returns.
+func (s *shard) input(ps []link.Packet) {
+	if !s.mu.TryLock() {
+		s.postpone(ps)
+		// The holder may have looked at the backlog for the last time before
+		// the packets were in it, and have let go since.
+		if !s.mu.TryLock() {
+			return
+		}
+		ps = nil
+	}
+	now := s.stack.clock.Now()
+	s.drain(now) // what came earlier goes first
+	for i := range ps {
+		s.packet(now, &ps[i])
+	}
+	s.leave(now)
+}
+
+func (s *shard) packet(now clock.Time, p *link.Packet) {
+	if s.closed {
+		s.stack.dropsAfter.Add(1)
+		p.Release()
+		return
+	}
+	s.host.Packet(now, p)
+}
+
+// postpone puts packets into the backlog, as far as it has room.
+func (s *shard) postpone(ps []link.Packet) {
+	s.backlogMu.Lock()
+	defer s.backlogMu.Unlock()
+	for i := range ps {
+		p := &ps[i]
+		size := int64(len(p.Header))
+		for j := range p.Payload {
+			size += p.Payload[j].MemSize()
+		}
+		if len(s.backlog) >= backlogPackets || s.backlogBytes+size > backlogBytes {
+			s.backlogDrops++
+			p.Release()
+			continue
+		}
+		s.backlogBytes += size
+		s.backlog = append(s.backlog, link.Packet{
+			Header:  append([]byte(nil), p.Header...),
+			Payload: append([]api.Buffer(nil), p.Payload...),
+			Offload: p.Offload,
+		})
+	}
+}
+
+// drain feeds what the backlog holds now to the host. The caller holds mu.
+func (s *shard) drain(now clock.Time) {
+	s.backlogMu.Lock()
+	ps := s.backlog
+	if len(ps) == 0 {
+		s.backlogMu.Unlock()
+		return
+	}
+	s.backlog, s.backlogBytes = s.backlogSpare[:0], 0
+	s.backlogSpare = nil
+	s.backlogMu.Unlock()
+
+	for i := range ps {
+		s.packet(now, &ps[i])
+	}
+	clear(ps)
+	s.backlogMu.Lock()
+	s.backlogSpare = ps[:0]
+	s.backlogMu.Unlock()
+}
+
+func (s *shard) backlogged() bool {
+	s.backlogMu.Lock()
+	defer s.backlogMu.Unlock()
+	return len(s.backlog) > 0
+}
+
+// leave brings the shard to rest and lets go of the lock: it wakes those who can
+// go on, sends what there is to send, and arms the timer. Where another goroutine
+// is flushing already, that one does it.
+func (s *shard) leave(now clock.Time) {
+	for {
+		if !s.flushing {
+			s.flushing = true
+			rounds := 0
+			for s.flush(now) {
+				now = s.stack.clock.Now()
+				s.drain(now)
+				if rounds++; rounds == flushRounds {
+					// Do not hold one user's call hostage to everyone's traffic.
+					s.mu.Unlock()
+					s.stack.clock.Go(s.resume)
+					return
+				}
+			}
+			s.flushing = false
+		}
+		s.arm()
+		s.mu.Unlock()
+		if !s.backlogged() || !s.mu.TryLock() {
+			return
+		}
+		now = s.stack.clock.Now()
+		s.drain(now)
+	}
+}
+
+// resume goes on flushing for a goroutine that has done its share.
+func (s *shard) resume() {
+	now := s.enter()
+	s.flushing = false
+	s.leave(now)
+}
+
+// flush makes one round: it distributes what has happened and sends one batch
+// without the lock. It returns false, with nothing done, when the shard is at
+// rest. The caller holds mu, and has set flushing.
+func (s *shard) flush(now clock.Time) bool {
+	for {
+		c, ev, ok := s.host.Ready()
+		if !ok {
+			break
+		}
+		s.stack.dispatch(s, now, c, ev)
+	}
+	b := &s.batch
+	s.host.Poll(now, b, pollBatch)
+	redirects := s.host.TakeRedirects()
+	s.observeDrops()
+	if len(b.Link) == 0 && len(b.Loop) == 0 && len(redirects) == 0 && len(s.calls) == 0 {
+		return false
+	}
+	calls := s.calls
+	s.calls = nil
+	s.mu.Unlock()
+
+	if len(b.Link) > 0 {
+		s.stack.send(b.Link)
+	}
+	for i := range b.Loop {
+		p := b.Loop[i].Copy()
+		p.Offload.Vouched = true
+		s.stack.inputOne(&p)
+	}
+	for i := range redirects {
+		s.stack.inputOne(&redirects[i])
+	}
+	b.Reset()
+	for _, f := range calls {
+		f()
+	}
+	s.mu.Lock()
+	return true
+}
+
+// arm sets the timer. A timer that is due too early is left alone: it costs
+// one look, where setting it anew would cost as much for every segment.
+func (s *shard) arm() {
+	if d := s.host.Deadline(); d < s.armed {
+		s.armed = d
+		s.timer.Reset(d)
+	}
+}
+
+// touch says that c has been called by its user.
+func (s *shard) touch(now clock.Time, c *tcp.Conn) { s.host.Touch(now, c) }
+
+func (s *shard) observeDrops() {
+	o := s.stack.observer.Load()
+	if o == nil || o.Drop == nil {
+		return
+	}
+	st := s.host.Stats()
+	for r, n := range st.Drops {
+		if d := n - s.reported[r]; d > 0 {
+			s.reported[r] = n
+			s.calls = append(s.calls, func() { o.Drop(api.DropReason(r), d) })
+		}
+	}
+}
