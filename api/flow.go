@@ -153,3 +153,14 @@ const (
 	ReadyClosed                       // the flow has ended; see CloseReason
 	ReadyError                        // a soft error was reported; see Info.SoftError
 )
+
+// Orphaner is implemented by flows that can be left to the stack, as a
+// kernel's sockets are when a process closes them. Package netconn uses it.
+type Orphaner interface {
+	// Orphan gives up both directions: what is queued is still delivered, then
+	// the FIN; FIN-WAIT-2 and retries are timed from now; unread or arriving
+	// data is answered by a reset (RFC 9293, section 3.6.1). It never blocks,
+	// and takes no goroutine. Pending and later calls fail as after a local
+	// close. Orphaning twice, or an ended flow, does nothing.
+	Orphan()
+}
