@@ -1,0 +1,94 @@
+package wire
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"net/netip"
+)
+
+// A Checksum is a running Internet checksum (RFC 1071). The zero value is that
+// of no bytes. Runs of bytes may be added in pieces of any length, odd ones
+// included, as long as they are added in order.
+type Checksum struct {
+	sum uint32 // of 16-bit words, not yet folded
+	odd bool   // an odd number of bytes has been added
+}
+
+// Add adds b.
+func (c *Checksum) Add(b []byte) {
+	s := sum16(b)
+	if c.odd {
+		s = bits.ReverseBytes16(s)
+	}
+	c.add(s)
+	c.odd = c.odd != (len(b)%2 == 1)
+}
+
+// AddUint16 adds a number as its two bytes. The count so far must be even.
+func (c *Checksum) AddUint16(v uint16) { c.add(v) }
+
+func (c *Checksum) add(v uint16) {
+	c.sum += uint32(v)
+	c.sum = c.sum&0xffff + c.sum>>16
+}
+
+// Folded returns the sum, which is all ones for a run of bytes that includes its
+// right checksum.
+func (c *Checksum) Folded() uint16 {
+	s := c.sum
+	s = s&0xffff + s>>16
+	return uint16(s)
+}
+
+// Value returns the checksum to be stored in a header, whose checksum field
+// was zero when it was added.
+func (c *Checksum) Value() uint16 { return ^c.Folded() }
+
+// sum16 returns the one's complement sum of b as big-endian 16-bit words. It
+// adds eight bytes at a time in the order of the machine's most common memory:
+// the sum is the same but for the order of its bytes (RFC 1071, section 2(B)).
+func sum16(b []byte) uint16 {
+	var s, carry uint64
+	for len(b) >= 32 {
+		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b[0:8]), carry)
+		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b[8:16]), carry)
+		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b[16:24]), carry)
+		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b[24:32]), carry)
+		b = b[32:]
+	}
+	for len(b) >= 8 {
+		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b), carry)
+		b = b[8:]
+	}
+	var tail uint64
+	for i, x := range b {
+		tail |= uint64(x) << (8 * i)
+	}
+	s, carry = bits.Add64(s, tail, carry)
+	s, carry = bits.Add64(s, 0, carry)
+	s += carry
+	s = s>>32 + s&0xffffffff
+	s = s>>32 + s&0xffffffff
+	s = s>>16 + s&0xffff
+	s = s>>16 + s&0xffff
+	return bits.ReverseBytes16(uint16(s))
+}
+
+// PseudoHeader returns the checksum of the pseudo-header of a transport segment
+// of n bytes (RFC 9293, section 3.1; RFC 8200, section 8.1).
+func PseudoHeader(src, dst netip.Addr, proto uint8, n int) Checksum {
+	var c Checksum
+	if src.Is4() {
+		s, d := src.As4(), dst.As4()
+		c.Add(s[:])
+		c.Add(d[:])
+	} else {
+		s, d := src.As16(), dst.As16()
+		c.Add(s[:])
+		c.Add(d[:])
+	}
+	c.add(uint16(n >> 16))
+	c.add(uint16(n))
+	c.add(uint16(proto))
+	return c
+}
