@@ -1,0 +1,79 @@
+package sim
+
+import (
+	"math/bits"
+	"time"
+
+	"github.com/sluicenet/sluice/api/clock"
+)
+
+// A wire transmits one packet after another at a rate, the others waiting in a
+// drop-tail queue.
+type wire struct {
+	freeAt clock.Time // the end of the last transmission
+	rest   uint64     // of it, in 1/Rate of a nanosecond: rates are exact in the long run
+	rate   BitsPerSec // in whose fractions rest is
+
+	waiting      []waiting // whose transmission begins later, oldest first
+	head         int       // waiting[:head] have begun
+	waitingBytes int64
+}
+
+type waiting struct {
+	begins clock.Time
+	bytes  int64
+}
+
+// advance removes from the queue what has left it by now.
+func (w *wire) advance(now clock.Time) {
+	for w.head < len(w.waiting) && w.waiting[w.head].begins <= now {
+		w.waitingBytes -= w.waiting[w.head].bytes
+		w.head++
+	}
+	if w.head > 64 && w.head*2 > len(w.waiting) {
+		w.waiting = append(w.waiting[:0], w.waiting[w.head:]...)
+		w.head = 0
+	}
+}
+
+// transmit queues n bytes and returns when their transmission will have ended.
+// ok is false if there is no room.
+func (w *wire) transmit(now clock.Time, n int64, d *Direction) (sent clock.Time, ok bool) {
+	w.advance(now)
+	begins := w.freeAt
+	if begins <= now {
+		begins = now
+		w.rest = 0
+	} else if !d.room(w.waitingBytes+n, len(w.waiting)-w.head+1) {
+		return 0, false
+	}
+	if d.Rate != w.rate {
+		w.rest, w.rate = 0, d.Rate
+	}
+	if begins > now {
+		w.waiting = append(w.waiting, waiting{begins, n})
+		w.waitingBytes += n
+	}
+	w.freeAt = begins
+	if d.Rate > 0 {
+		hi, lo := bits.Mul64(uint64(n)*8, uint64(time.Second))
+		lo, carry := bits.Add64(lo, w.rest, 0)
+		quo, rem := bits.Div64(hi+carry, lo, uint64(d.Rate))
+		w.freeAt, w.rest = begins.Add(time.Duration(quo)), rem
+	}
+	return w.freeAt, true
+}
+
+// minQueue is the least room of a queue for which none was given.
+const minQueue = 64 << 10
+
+// room reports whether so much may wait.
+func (d *Direction) room(bytes int64, packets int) bool {
+	if d.QueueBytes == 0 && d.QueuePackets == 0 {
+		hi, lo := bits.Mul64(uint64(d.Rate)/8, uint64(2*d.Delay))
+		bdp, _ := bits.Div64(hi, lo, uint64(time.Second))
+		return uint64(bytes) <= max(bdp, minQueue)
+	}
+	return (d.QueueBytes == 0 || bytes <= d.QueueBytes) &&
+		(d.QueuePackets == 0 || packets <= d.QueuePackets)
+}
