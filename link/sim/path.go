@@ -13,12 +13,13 @@ import (
 
 // A path is one direction. Its packets wait in a heap for one timer.
 type path struct {
-	clk      clock.Clock
-	dir      Dir
-	mtu      int
-	tap      func(Event)
-	from, to *End
-	timer    clock.Timer
+	clk         clock.Clock
+	dir         Dir
+	mtu         int
+	maxInFlight int64
+	tap         func(Event)
+	from, to    *End
+	timer       clock.Timer
 
 	mu          sync.Mutex
 	d           Direction
@@ -38,7 +39,7 @@ type path struct {
 
 func newPath(clk clock.Clock, cfg *Config, dir Dir, d Direction, from, to *End) *path {
 	p := &path{
-		clk: clk, dir: dir, mtu: cfg.MTU, tap: cfg.Tap, from: from, to: to,
+		clk: clk, dir: dir, mtu: cfg.MTU, maxInFlight: maxInFlight, tap: cfg.Tap, from: from, to: to,
 		d: d, chance: newChance(cfg.Seed, dir), armed: clock.Never,
 	}
 	p.timer = clk.NewTimer(p.deliver)
@@ -115,7 +116,7 @@ func (p *path) route(now clock.Time, c *link.Packet, luck luck, n int) Fate {
 		p.counters.DropsReceiver++
 		return DropReceiver
 	}
-	if p.memory >= maxInFlight {
+	if p.memory >= p.maxInFlight {
 		p.counters.DropsFlight++
 		return DropFlight
 	}

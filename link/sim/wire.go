@@ -64,11 +64,16 @@ func (w *wire) transmit(now clock.Time, n int64, d *Direction) (sent clock.Time,
 	return w.freeAt, true
 }
 
-// minQueue is the least room of a queue for which none was given.
-const minQueue = 64 << 10
+const (
+	minQueue   = 64 << 10 // the least room, in bytes, of a queue for which none was given
+	maxWaiting = 1 << 20  // the most packets in any queue
+)
 
 // room reports whether so much may wait.
 func (d *Direction) room(bytes int64, packets int) bool {
+	if packets > maxWaiting {
+		return false
+	}
 	if d.QueueBytes == 0 && d.QueuePackets == 0 {
 		hi, lo := bits.Mul64(uint64(d.Rate)/8, uint64(2*d.Delay))
 		bdp, _ := bits.Div64(hi, lo, uint64(time.Second))
