@@ -164,7 +164,7 @@ func (c *controller) OnCongestion(ev *cc.CongestionEvent) {
 	}
 	// Section 4.6.
 	c.cwndPrior = c.cwnd
-	reduced := clamp(math.Floor(float64(ev.FlightSize)*c.beta), 0, maxWindow)
+	reduced := clamp(math.Round(float64(ev.FlightSize)*c.beta), 0, maxWindow)
 	c.ssthresh = max(reduced, 2*c.mss)
 	c.inEpoch, c.reduced, c.timeout = false, true, false
 	switch ev.Kind {
