@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -28,6 +29,8 @@ type Virtual struct {
 	timers  timerHeap
 	armed   uint64           // timers ever armed, to order those due at one instant
 	ready   []*virtualWaiter // actors that may run, in order
+	watched []*virtualWaiter // parked with a context that may end without us, in order
+	active  bool             // a Run is under way
 	running bool             // somebody holds the right to run
 	main    *virtualWaiter   // the waiter in which Run's own goroutine is parked, or nil
 	inMain  bool             // the running actor is Run's own goroutine
@@ -44,11 +47,11 @@ func NewVirtual() *Virtual {
 // the next Run. Only one Run may be under way at a time.
 func (v *Virtual) Run(f func()) {
 	v.mu.Lock()
-	if v.running {
+	if v.active {
 		v.mu.Unlock()
 		panic("BUG: clock.Virtual.Run while another Run is under way")
 	}
-	v.running, v.inMain = true, true
+	v.active, v.running, v.inMain = true, true, true
 	v.mu.Unlock()
 	defer func() {
 		v.mu.Lock()
@@ -61,7 +64,7 @@ func (v *Virtual) Run(f func()) {
 			<-w.run
 			v.mu.Lock()
 		}
-		v.running, v.inMain = false, false
+		v.active, v.running, v.inMain = false, false, false
 		v.mu.Unlock()
 	}()
 	f()
@@ -107,6 +110,9 @@ func (v *Virtual) dispatch() {
 			w.run <- struct{}{}
 			return
 		}
+		if v.releaseEnded() {
+			continue
+		}
 		if len(v.timers) > 0 {
 			t := heap.Pop(&v.timers).(*virtualTimer)
 			v.now = max(v.now, t.at)
@@ -125,9 +131,24 @@ func (v *Virtual) dispatch() {
 	}
 }
 
-// resume starts running again after a wake from outside. The caller holds mu.
+// releaseEnded releases those whose contexts have ended without this clock's
+// doing. Being told by such a context takes a goroutine, and time must not pass
+// meanwhile. The caller holds mu.
+func (v *Virtual) releaseEnded() bool {
+	for i := 0; i < len(v.watched); {
+		if w := v.watched[i]; w.ctx.Err() != nil {
+			w.release(context.Cause(w.ctx)) // which takes it out
+		} else {
+			i++
+		}
+	}
+	return len(v.ready) > 0
+}
+
+// resume starts running again after a wake from outside, within a Run whose own
+// goroutine waits for one. The caller holds mu.
 func (v *Virtual) resume() {
-	if !v.running && len(v.ready) > 0 {
+	if v.active && !v.running && len(v.ready) > 0 {
 		v.running = true
 		v.dispatch()
 	}
@@ -138,8 +159,10 @@ type virtualWaiter struct {
 	run     chan struct{} // the right to run, handed over
 	woken   bool
 	parked  bool
-	main    bool // parked here is Run's own goroutine
-	foreign bool // parked with a context that is not this clock's
+	main    bool            // parked here is Run's own goroutine
+	ctx     context.Context // watched, or nil
+	foreign bool            // parked with a context that is not this clock's
+	parks   uint64          // calls of Park so far that had to wait
 	err     error
 }
 
@@ -157,6 +180,11 @@ func (w *virtualWaiter) release(err error) {
 	}
 	w.parked, w.err = false, err
 	w.v.ready = append(w.v.ready, w)
+	if w.ctx != nil {
+		w.ctx = nil
+		i := slices.Index(w.v.watched, w)
+		w.v.watched = slices.Delete(w.v.watched, i, i+1)
+	}
 }
 
 func (w *virtualWaiter) Wake() {
@@ -195,6 +223,7 @@ func (w *virtualWaiter) Park(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	w.parked, w.err = true, nil
+	w.parks++
 	w.main = v.inMain
 	if w.main {
 		v.main = w
@@ -203,14 +232,23 @@ func (w *virtualWaiter) Park(ctx context.Context) error {
 	if own != nil {
 		own.parked = append(own.parked, w)
 	}
+	// A context that was derived from one of this clock's by package context may
+	// also end on its own.
 	var stop func() bool
-	if w.foreign = own == nil && ctx.Done() != nil; w.foreign {
+	if w.foreign = ctx.Done() != nil && (own == nil || own.Done() != ctx.Done()); w.foreign {
+		park := w.parks
 		stop = context.AfterFunc(ctx, func() {
 			v.mu.Lock()
 			defer v.mu.Unlock()
-			w.release(context.Cause(ctx))
-			v.resume()
+			if w.parks == park { // else it comes too late
+				w.release(context.Cause(ctx))
+				v.resume()
+			}
 		})
+	}
+	if w.foreign || own != nil && own.watched {
+		w.ctx = ctx
+		v.watched = append(v.watched, w)
 	}
 	v.dispatch()
 	v.mu.Unlock()
@@ -239,6 +277,8 @@ type virtualContext struct {
 	parked          []*virtualWaiter
 	inner           []*virtualContext
 	cancel          context.CancelCauseFunc
+	stopParent      func() bool // stops following a parent that is not this clock's
+	watched         bool        // has such an ancestor
 	deadline        time.Time
 }
 
@@ -252,10 +292,11 @@ func (c *virtualContext) Value(key any) any {
 }
 
 func (c *virtualContext) Deadline() (time.Time, bool) {
-	if c.deadline.IsZero() {
-		return c.Context.Deadline()
+	d, ok := c.Context.Deadline()
+	if !c.deadline.IsZero() && (!ok || c.deadline.Before(d)) {
+		return c.deadline, true
 	}
-	return c.deadline, true
+	return d, ok
 }
 
 // Err tells a passed deadline from a cancellation, as the standard contexts do.
@@ -279,6 +320,9 @@ func (c *virtualContext) remove(w *virtualWaiter) {
 // end ends c and every context below it.
 func (c *virtualContext) end(cause error) {
 	c.cancel(cause)
+	if c.stopParent != nil {
+		c.stopParent()
+	}
 	c.v.mu.Lock()
 	defer c.v.mu.Unlock()
 	c.releaseAll()
@@ -305,10 +349,21 @@ func (c *virtualContext) releaseAll() {
 func (v *Virtual) newContext(parent context.Context) *virtualContext {
 	inner, cancel := context.WithCancelCause(parent)
 	c := &virtualContext{Context: inner, v: v, cancel: cancel}
-	if o, _ := parent.Value(virtualContextKey{v}).(*virtualContext); o != nil {
+	o, _ := parent.Value(virtualContextKey{v}).(*virtualContext)
+	if o != nil {
 		v.mu.Lock()
 		c.outer, o.inner = o, append(o.inner, c)
+		c.watched = o.watched
 		v.mu.Unlock()
+	}
+	if parent.Done() != nil && (o == nil || o.Done() != parent.Done()) {
+		c.watched = true
+		c.stopParent = context.AfterFunc(parent, func() {
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			c.releaseAll() // its cancel function will take it out of the tree
+			v.resume()
+		})
 	}
 	return c
 }
@@ -325,7 +380,11 @@ func (v *Virtual) WithTimeout(parent context.Context, d time.Duration) (context.
 	at := v.Now().Add(d)
 	c.deadline = v.Wall(at)
 	t := v.NewTimer(func() { c.end(context.DeadlineExceeded) })
-	t.Reset(at)
+	if d <= 0 {
+		c.end(context.DeadlineExceeded)
+	} else {
+		t.Reset(at)
+	}
 	return c, func() {
 		t.Stop()
 		c.end(context.Canceled)
