@@ -1,0 +1,227 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/sluicenet/sluice/api/clock"
+)
+
+// Verdict is what became of one case.
+type Verdict string
+
+// The verdicts.
+const (
+	Pass         Verdict = "pass"
+	Fail         Verdict = "fail"
+	Skip         Verdict = "skip"         // not applicable: the target cannot do what the case needs
+	Deviates     Verdict = "deviation"    // fails, as declared with a reason
+	Inconclusive Verdict = "inconclusive" // the situation did not come about
+)
+
+// Record is the result of one case in one address family.
+type Record struct {
+	ID       string  `json:"id"`
+	Title    string  `json:"title"`
+	Source   string  `json:"source"`
+	Level    string  `json:"level"`
+	Family   string  `json:"family"`
+	Target   string  `json:"target"`
+	Verdict  Verdict `json:"verdict"`
+	Seed     uint64  `json:"seed"`
+	Duration float64 `json:"seconds"`                   // of the machine
+	Virtual  float64 `json:"virtual_seconds,omitempty"` // of the case, in virtual time
+
+	Missing  string   `json:"missing,omitempty"`  // capabilities, of a skip
+	Reason   string   `json:"reason,omitempty"`   // of a skip, a deviation or an inconclusive case
+	Citation string   `json:"citation,omitempty"` // of a deviation
+	Failures []string `json:"failures,omitempty"`
+	Log      []string `json:"log,omitempty"`
+	Packets  []string `json:"packets,omitempty"` // decoded, of a case that did not pass
+}
+
+// Failed reports whether the record speaks against the target.
+func (r *Record) Failed() bool { return r.Verdict == Fail || r.Verdict == Inconclusive }
+
+// Report is the result of a run.
+type Report struct {
+	Target  string          `json:"target"`
+	Seed    uint64          `json:"seed"`
+	Started time.Time       `json:"started"`
+	Seconds float64         `json:"seconds"`
+	Counts  map[Verdict]int `json:"counts"`
+	Records []Record        `json:"records"`
+}
+
+// OK reports whether nothing failed.
+func (r *Report) OK() bool { return r.Counts[Fail] == 0 && r.Counts[Inconclusive] == 0 }
+
+// Options say what to run and how.
+type Options struct {
+	Cases    []Case        // nil: all
+	Seed     uint64        // of everything random; 0 means 1
+	Progress func(Record)  // called after each case, or nil
+	Patience time.Duration // of the machine, for one case; 0 means a minute
+}
+
+// RunTarget runs cases against target, one after another.
+func RunTarget(target Target, o Options) *Report {
+	if o.Cases == nil {
+		o.Cases = Cases()
+	}
+	start := time.Now()
+	r := &Report{Target: target.Name(), Seed: max(o.Seed, 1), Started: start.UTC(), Counts: map[Verdict]int{}}
+	for i := range o.Cases {
+		c := &o.Cases[i]
+		for _, f := range c.families() {
+			rec := RunCase(target, c, f, r.Seed, o.Patience)
+			r.Records = append(r.Records, rec)
+			r.Counts[rec.Verdict]++
+			if o.Progress != nil {
+				o.Progress(rec)
+			}
+		}
+	}
+	r.Seconds = time.Since(start).Seconds()
+	return r
+}
+
+// RunCase runs one case in one family.
+func RunCase(target Target, c *Case, family Family, seed uint64, patience time.Duration) Record {
+	if patience == 0 {
+		patience = time.Minute
+	}
+	rec := Record{
+		ID: c.ID, Title: c.Title, Source: c.Source, Level: c.Level.String(), Family: family.String(),
+		Target: target.Name(), Seed: seed,
+	}
+	if missing := c.needs() &^ target.Capabilities(); missing != 0 {
+		rec.Verdict, rec.Missing = Skip, missing.String()
+		rec.Reason = "not applicable: the target lacks " + rec.Missing
+		return rec
+	}
+	start := time.Now()
+	t := newT(target, c, family, seed)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		t.run()
+	}()
+	hung := false
+	select {
+	case <-done:
+	case <-time.After(patience):
+		hung = true
+	}
+	rec.Duration = time.Since(start).Seconds()
+	if t.virtual && !hung {
+		rec.Virtual = time.Duration(t.clk.Now()).Seconds()
+	}
+	t.judge(&rec, hung, patience)
+	return rec
+}
+
+func newT(target Target, c *Case, family Family, seed uint64) *T {
+	t := &T{
+		c: c, target: target, family: family, seed: seed, trace: &trace{},
+		rand: rand.New(rand.NewPCG(seed, hash(c.ID))),
+	}
+	t.oracle = newOracle(linkMTU, t.Errorf)
+	if t.Has(VirtualTime) {
+		t.clk, t.virtual = clock.NewVirtual(), true
+	} else {
+		t.clk = clock.NewReal()
+	}
+	t.idle = t.clk.NewWaiter()
+	return t
+}
+
+// hash spreads seeds over cases (FNV-1a).
+func hash(s string) uint64 {
+	h := uint64(14695981039346656037)
+	for _, b := range []byte(s) {
+		h = (h ^ uint64(b)) * 1099511628211
+	}
+	return h
+}
+
+// run runs the case in the calling goroutine.
+func (t *T) run() {
+	body := func() {
+		ctx, cancel := t.clk.WithCancel(context.Background())
+		t.ctx = ctx
+		t.protect(func() { t.c.Run(t) })
+		t.finish()
+		cancel(nil)
+	}
+	if v, ok := t.clk.(*clock.Virtual); ok {
+		v.Run(body)
+	} else {
+		body()
+	}
+}
+
+// judge turns what happened into a verdict.
+func (t *T) judge(rec *Record, hung bool, patience time.Duration) {
+	var declared *Deviation
+	for _, d := range t.target.Deviations() {
+		if d.Case == t.c.ID {
+			declared = &d
+			break
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if hung {
+		t.failures = append(t.failures, fmt.Sprintf("the case hangs: no end after %v of the machine's time", patience))
+	}
+	switch {
+	case len(t.failures) > 0 && declared != nil:
+		rec.Verdict, rec.Reason, rec.Citation = Deviates, declared.Reason, declared.Source
+	case len(t.failures) > 0:
+		rec.Verdict = Fail
+	case t.skipped != "":
+		rec.Verdict, rec.Reason = Skip, "not applicable: "+t.skipped
+	case t.unclear != "":
+		rec.Verdict, rec.Reason = Inconclusive, t.unclear
+	case declared != nil:
+		rec.Verdict = Fail
+		t.failures = append(t.failures, "deviation no longer occurs: "+declared.Reason)
+	default:
+		rec.Verdict = Pass
+		return
+	}
+	rec.Failures = append(rec.Failures, t.failures...)
+	rec.Log = append(rec.Log, t.logs...)
+	if rec.Verdict == Fail || rec.Verdict == Inconclusive {
+		rec.Packets = t.trace.decoded()
+	}
+}
+
+// Text prints what there is to know about a case that did not pass.
+func (r *Record) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s (%s, %s, target %s, seed %d)\n  %s [%s]\n", r.Verdict, r.ID, r.Level, r.Family, r.Target, r.Seed, r.Title, r.Source)
+	if r.Reason != "" {
+		fmt.Fprintf(&b, "  %s\n", r.Reason)
+	}
+	if r.Citation != "" {
+		fmt.Fprintf(&b, "  see: %s\n", r.Citation)
+	}
+	for _, f := range r.Failures {
+		fmt.Fprintf(&b, "  - %s\n", strings.ReplaceAll(strings.TrimSpace(f), "\n", "\n    "))
+	}
+	for _, l := range r.Log {
+		fmt.Fprintf(&b, "  . %s\n", l)
+	}
+	if len(r.Packets) > 0 {
+		fmt.Fprintf(&b, "  packets:\n")
+		for _, p := range r.Packets {
+			fmt.Fprintf(&b, "    %s\n", p)
+		}
+	}
+	return b.String()
+}

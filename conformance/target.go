@@ -1,0 +1,96 @@
+package conformance
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/api/link"
+)
+
+// A Target is a kind of stack to be judged. Its methods may be called from
+// several goroutines.
+type Target interface {
+	// Name is what users call it.
+	Name() string
+
+	// Capabilities says what it can be asked to do. A case that needs more is
+	// not applicable, and reported so.
+	Capabilities() Capability
+
+	// New returns a fresh stack that lives in env. A target uses what its
+	// capabilities promise and may ignore the rest of env.
+	New(env *Env) (api.Stack, error)
+
+	// Deviations are the cases that the target is known to fail, with reasons.
+	// Such a case is run all the same: passing it is then a failure.
+	Deviations() []Deviation
+}
+
+// Capability is a set of things that a target may be able to do.
+type Capability uint32
+
+// The capabilities.
+const (
+	// VirtualTime: the stack lives in Env.Clock, whatever that is.
+	VirtualTime Capability = 1 << iota
+	// Wire: the stack attaches to Env.Link and has Env.Addresses. Without it a
+	// stack is taken to be the host's own, reachable on its loopback addresses.
+	Wire
+	// CustomKeepalive: any api.Keepalive works, not only api.KeepaliveConfig.
+	CustomKeepalive
+	// Urgent: flows implement api.UrgentFlow.
+	Urgent
+	// InitialSequence: Env.ISN is used.
+	InitialSequence
+	// Bounds: Env.Limits is used.
+	Bounds
+	// Accounting: StackInfo has exact counts of flows and memory.
+	Accounting
+	// Readiness: FlowConfig.Notify works.
+	Readiness
+)
+
+var capabilityNames = []string{"virtual-time", "wire", "custom-keepalive", "urgent",
+	"initial-sequence", "bounds", "accounting", "readiness"}
+
+// String lists the capabilities' names.
+func (c Capability) String() string {
+	var names []string
+	for i, n := range capabilityNames {
+		if c&(1<<i) != 0 {
+			names = append(names, n)
+		}
+	}
+	return strings.Join(names, " ")
+}
+
+// Env is what a stack under test lives in.
+type Env struct {
+	Clock     clock.Clock
+	Link      link.Link      // nil for a target without Wire
+	Addresses []netip.Prefix // of the stack
+	Gateways  []netip.Addr
+	Seed      uint64 // of everything random, so that a run repeats
+	Flow      api.FlowConfig
+	Limits    Limits
+
+	// ISN, if not nil, chooses initial sequence numbers.
+	ISN func(local, remote netip.AddrPort, now clock.Time) uint32
+}
+
+// Limits bound a stack under test. Zero means its default.
+type Limits struct {
+	Memory   int64 // bytes of buffers of all flows
+	Flows    int64
+	HalfOpen int64 // connections in SYN-RECEIVED
+	TimeWait int   // records in TIME-WAIT
+}
+
+// Deviation says that a target is known to fail a case, and why.
+type Deviation struct {
+	Case   string // ID
+	Reason string // what it does instead
+	Source string // the RFC clause or the documented behaviour that explains it
+}

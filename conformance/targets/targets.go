@@ -1,0 +1,64 @@
+// Package targets has the stacks of this module as targets of the conformance
+// suite.
+package targets
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/cc"
+	"github.com/sluicenet/sluice/conformance"
+	"github.com/sluicenet/sluice/impl/cubic"
+	"github.com/sluicenet/sluice/impl/engine"
+	"github.com/sluicenet/sluice/impl/reno"
+)
+
+// Engine is the userspace stack with one congestion controller as its default.
+type Engine struct{ Factory cc.Factory }
+
+var _ conformance.Target = Engine{}
+
+// Name implements conformance.Target.
+func (e Engine) Name() string { return e.Factory.Name() }
+
+// Capabilities implements conformance.Target: all there are.
+func (e Engine) Capabilities() conformance.Capability { return ^conformance.Capability(0) }
+
+// Deviations implements conformance.Target: there are none.
+func (e Engine) Deviations() []conformance.Deviation { return nil }
+
+// New implements conformance.Target.
+func (e Engine) New(env *conformance.Env) (api.Stack, error) {
+	return engine.New(engine.Config{
+		Link:        env.Link,
+		Clock:       env.Clock,
+		Addresses:   env.Addresses,
+		Gateways:    env.Gateways,
+		Controllers: []cc.Factory{e.Factory},
+		Flow:        env.Flow,
+		Limits: engine.Limits{
+			Memory: env.Limits.Memory, Flows: env.Limits.Flows,
+			HalfOpen: env.Limits.HalfOpen, TimeWait: env.Limits.TimeWait,
+		},
+		Seed: env.Seed,
+		ISN:  env.ISN,
+	})
+}
+
+// All returns the targets of this module.
+func All() []conformance.Target {
+	return []conformance.Target{Engine{reno.Factory}, Engine{cubic.Factory}}
+}
+
+// Named returns the target with the given name.
+func Named(name string) (conformance.Target, error) {
+	var names []string
+	for _, t := range All() {
+		if t.Name() == name {
+			return t, nil
+		}
+		names = append(names, t.Name())
+	}
+	return nil, fmt.Errorf("no target %q; there are %s", name, strings.Join(names, ", "))
+}
