@@ -1,0 +1,156 @@
+package config
+
+import (
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/cc"
+	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/api/link"
+	"github.com/sluicenet/sluice/impl/cubic"
+	"github.com/sluicenet/sluice/impl/engine"
+	"github.com/sluicenet/sluice/impl/engine/tcp"
+	"github.com/sluicenet/sluice/impl/reno"
+)
+
+// Backends are the implementations that a configuration can name. A program
+// adds its own to what [DefaultBackends] returns, and gives the table to Load.
+type Backends map[string]Backend
+
+// A Backend makes stacks.
+type Backend struct {
+	// Link says that the stack is attached to a link, and has addresses on it.
+	Link bool
+
+	// Keys are the keys of a stack that the backend honours, or blocks of
+	// them: "limits", "limits.memory". A configuration that sets another is
+	// refused.
+	Keys []string
+
+	// New makes a stack. A stack attached to a link owns it from then on.
+	New func(env *Environment) (api.Stack, error)
+}
+
+// An Environment is what a stack is made from.
+type Environment struct {
+	Stack  *Stack
+	Link   link.Link // nil if the backend has none
+	Clock  clock.Clock
+	Logger *slog.Logger
+}
+
+// DefaultBackends returns a new table with the backends of this module.
+func DefaultBackends() Backends {
+	cubicBackend := Engine(cubic.Factory, func(s *Stack) string {
+		if s.Cubic == nil {
+			return ""
+		}
+		fast := "off"
+		if s.Cubic.FastConvergence {
+			fast = "on"
+		}
+		return "fast_convergence=" + fast + ",c=" + strconv.FormatFloat(s.Cubic.C, 'g', -1, 64) +
+			",beta=" + strconv.FormatFloat(s.Cubic.Beta, 'g', -1, 64)
+	})
+	cubicBackend.Keys = append(cubicBackend.Keys, "cubic")
+	return Backends{
+		"cubic": cubicBackend,
+		"reno":  Engine(reno.Factory, nil),
+	}
+}
+
+// Names returns the names in alphabetical order.
+func (b Backends) Names() []string { return slices.Sorted(maps.Keys(b)) }
+
+// Engine returns a backend that is the userspace engine with a congestion
+// controller. options, if not nil, returns the controller's options. Flows can
+// ask for reno and cubic as well.
+func Engine(controller cc.Factory, options func(*Stack) string) Backend {
+	return Backend{
+		Link: true,
+		Keys: []string{"link", "addresses", "gateways", "buffers", "limits", "keepalive", "nodelay",
+			"user_timeout", "ttl", "dscp", "mss", "timers", "tcp", "shards", "seed"},
+		New: func(env *Environment) (api.Stack, error) {
+			s := env.Stack
+			cfg := engine.Config{
+				Backend:     s.Backend,
+				Link:        env.Link,
+				Clock:       env.Clock,
+				Addresses:   s.prefixes(),
+				Gateways:    s.Gateways,
+				Controllers: []cc.Factory{controller},
+				Flow:        s.flowConfig(),
+				Params:      s.params(),
+				Limits: engine.Limits{Memory: int64(s.Limits.Memory), Flows: int64(s.Limits.Flows),
+					HalfOpen: int64(s.Limits.HalfOpen), TimeWait: s.Limits.TimeWait},
+				Shards: s.Shards,
+				Seed:   s.Seed,
+				Logger: env.Logger,
+			}
+			for _, f := range []cc.Factory{reno.Factory, cubic.Factory} {
+				if f.Name() != controller.Name() {
+					cfg.Controllers = append(cfg.Controllers, f)
+				}
+			}
+			if options != nil {
+				if o := options(s); o != "" {
+					cfg.Flow.Congestion = controller.Name() + ":" + o
+				}
+			}
+			st, err := engine.New(cfg)
+			if err != nil {
+				return nil, err
+			}
+			return st, nil
+		},
+	}
+}
+
+func (s *Stack) prefixes() []netip.Prefix {
+	ps := make([]netip.Prefix, len(s.Addresses))
+	for i, p := range s.Addresses {
+		ps[i] = p.Prefix
+	}
+	return ps
+}
+
+func (s *Stack) flowConfig() api.FlowConfig {
+	c := api.FlowConfig{
+		NoDelay:       s.NoDelay,
+		SendBuffer:    int64(s.Buffers.Send),
+		ReceiveBuffer: int64(s.Buffers.Receive),
+		UserTimeout:   time.Duration(s.UserTimeout),
+		TTL:           uint8(s.TTL),
+		DSCP:          uint8(s.DSCP),
+		MSS:           uint16(s.MSS),
+	}
+	if k := s.Keepalive; k != nil {
+		c.Keepalive = api.KeepaliveConfig{After: time.Duration(k.After), Interval: time.Duration(k.Interval), Probes: k.Probes}
+	}
+	return c
+}
+
+func (s *Stack) params() tcp.Params {
+	return tcp.Params{
+		RTOInitial:        time.Duration(s.Timers.RTOInitial),
+		RTOMin:            time.Duration(s.Timers.RTOMin),
+		RTOMax:            time.Duration(s.Timers.RTOMax),
+		DelayedAck:        time.Duration(s.Timers.DelayedAck),
+		TimeWait:          time.Duration(s.Timers.TimeWait),
+		FinWait2:          time.Duration(s.Timers.FinWait2),
+		SynTimeout:        time.Duration(s.Timers.SynTimeout),
+		ChallengeInterval: time.Duration(s.Timers.ChallengeInterval),
+		OrphanRetries:     s.TCP.OrphanRetries,
+		InitialWindow:     int64(s.TCP.InitialWindow),
+		MaxWindow:         int64(s.TCP.MaxWindow),
+		MinMSS:            int64(s.TCP.MinMSS),
+		NoSACK:            !s.TCP.SACK,
+		NoTimestamps:      !s.TCP.Timestamps,
+		NoWindowScale:     !s.TCP.WindowScale,
+	}
+}

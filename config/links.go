@@ -1,0 +1,69 @@
+package config
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sluicenet/sluice/api/link"
+	"github.com/sluicenet/sluice/link/pipe"
+	"github.com/sluicenet/sluice/link/sim"
+)
+
+// openLink opens a link. If it returns an error, it may return what is to be
+// closed as well.
+func openLink(l *Link, deps Deps) (*builtLink, error) {
+	b := &builtLink{cfg: l, ends: map[string]link.Link{}}
+	switch l.Driver {
+	case "pipe":
+		cfg := pipe.Config{Name: l.Name, MTU: l.MTU}
+		if err := cfg.Check(); err != nil {
+			return nil, err
+		}
+		x, y := pipe.New(cfg)
+		b.add(l.Name+":"+l.Ends[0], x)
+		b.add(l.Name+":"+l.Ends[1], y)
+	case "sim":
+		x, y, err := sim.New(deps.Clock, l.simConfig())
+		if err != nil {
+			return nil, err
+		}
+		b.add(l.Name+":"+l.Ends[0], x)
+		b.add(l.Name+":"+l.Ends[1], y)
+	default:
+		return nil, fmt.Errorf("driver %s is not available", l.Driver)
+	}
+	return b, nil
+}
+
+func (b *builtLink) add(name string, l link.Link) {
+	b.ends[name] = l
+	b.order = append(b.order, name)
+}
+
+func (l *Link) simConfig() sim.Config {
+	cfg := sim.Config{Name: l.Name, MTU: l.MTU}
+	if l.Sim == nil {
+		return cfg
+	}
+	cfg.Seed = l.Sim.Seed
+	cfg.AB = l.Sim.Path.direction()
+	cfg.BA = cfg.AB
+	if l.Sim.Reverse != nil {
+		cfg.BA = l.Sim.Reverse.direction()
+	}
+	return cfg
+}
+
+func (p *Path) direction() sim.Direction {
+	return sim.Direction{
+		Rate:         sim.BitsPerSec(p.Rate),
+		QueueBytes:   int64(p.Queue),
+		Loss:         float64(p.Loss),
+		Corrupt:      float64(p.Corrupt),
+		Delay:        time.Duration(p.Delay),
+		Jitter:       time.Duration(p.Jitter),
+		Reorder:      float64(p.Reorder),
+		ReorderDelay: time.Duration(p.ReorderDelay),
+		Duplicate:    float64(p.Duplicate),
+	}
+}
