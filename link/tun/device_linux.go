@@ -1,0 +1,209 @@
+package tun
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/link"
+)
+
+// Implementation constants.
+const (
+	batchSize = 64       // packets handed to recv at a time
+	smallPage = 2 << 10  // where the beginning of every packet is read to
+	bigPage   = 64 << 10 // and where the rest of a longer one
+	copyLimit = 16 << 10 // a rest up to this long is copied into a page of its size
+
+	// maxPieces is how many slices one writev may have: IOV_MAX.
+	maxPieces = 1024
+
+	// maxReadErrors ends a wakeup in which reading keeps failing.
+	maxReadErrors = 16
+)
+
+// A device is an open TUN device. One goroutine reads; whoever calls Send writes.
+type device struct {
+	attr      link.Attributes
+	headerLen int // of the virtio header: 10, or 0 if there is none
+	onError   func(error)
+	file      *os.File
+	raw       syscall.RawConn
+
+	mu       sync.Mutex
+	attached bool
+	closed   bool
+	done     chan struct{} // the reading goroutine has ended
+
+	// The reading goroutine's.
+	fillFunc  func(fd uintptr) bool
+	header    [virtioHeaderLen]byte
+	small     *api.Buffer // to be read into next, or nil
+	big       *api.Buffer
+	batch     []link.Packet
+	readIOV   [3][]byte
+	readError error // for good
+
+	send      sender
+	drainFunc func(fd uintptr) bool // drain, bound once: fewer allocations
+
+	packetsIn, bytesIn, dropsIn    atomic.Uint64
+	packetsOut, bytesOut, dropsOut atomic.Uint64
+	errors                         atomic.Uint64
+}
+
+// Attributes implements [link.Link].
+func (d *device) Attributes() link.Attributes { return d.attr }
+
+// Stats implements [link.Link].
+func (d *device) Stats() link.Stats {
+	return link.Stats{
+		PacketsIn:  d.packetsIn.Load(),
+		BytesIn:    d.bytesIn.Load(),
+		PacketsOut: d.packetsOut.Load(),
+		BytesOut:   d.bytesOut.Load(),
+		DropsIn:    d.dropsIn.Load(),
+		DropsOut:   d.dropsOut.Load(),
+		Errors:     d.errors.Load(),
+	}
+}
+
+// Attach implements [link.Link]. It starts the reading goroutine.
+func (d *device) Attach(recv func(batch []link.Packet)) error {
+	if recv == nil {
+		return fmt.Errorf("link %s: Attach of a nil function", d.attr.Name)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return d.errClosed()
+	}
+	if d.attached {
+		return fmt.Errorf("link %s is attached already", d.attr.Name)
+	}
+	d.attached = true
+	go d.read(recv)
+	return nil
+}
+
+// Close implements [link.Link].
+func (d *device) Close() error {
+	d.mu.Lock()
+	first := !d.closed
+	d.closed = true
+	attached := d.attached
+	d.mu.Unlock()
+	var err error
+	if first {
+		err = d.file.Close()
+	}
+	if attached {
+		<-d.done
+	}
+	return err
+}
+
+func (d *device) errClosed() error { return fmt.Errorf("link %s: %w", d.attr.Name, net.ErrClosed) }
+
+// read hands packets to recv until the device is closed or has failed.
+func (d *device) read(recv func(batch []link.Packet)) {
+	d.batch = make([]link.Packet, 0, batchSize)
+	for {
+		err := d.raw.Read(d.fillFunc)
+		if n := len(d.batch); n > 0 && err == nil {
+			d.packetsIn.Add(uint64(n))
+			recv(d.batch)
+		}
+		clear(d.batch)
+		d.batch = d.batch[:0]
+		if err != nil || d.readError != nil {
+			break
+		}
+	}
+	for _, page := range []*api.Buffer{d.small, d.big} {
+		if page != nil {
+			page.Release()
+		}
+	}
+	err := d.readError
+	close(d.done)
+	if err != nil && d.onError != nil {
+		d.onError(fmt.Errorf("link %s: the device has failed: %w", d.attr.Name, err))
+	}
+}
+
+// fill reads packets into the batch until that is full or nothing is left. It
+// returns false to wait for more.
+func (d *device) fill(fd uintptr) bool {
+	for failures := 0; len(d.batch) < batchSize; {
+		if d.small == nil {
+			d.small = api.Alloc(smallPage)
+		}
+		if d.big == nil {
+			d.big = api.Alloc(bigPage)
+		}
+		iov := append(d.readIOV[:0], d.small.Bytes(), d.big.Bytes())
+		if d.headerLen > 0 {
+			iov = append(d.readIOV[:0], d.header[:], d.small.Bytes(), d.big.Bytes())
+		}
+		n, err := unix.Readv(int(fd), iov)
+		switch {
+		case err == nil:
+			d.received(n - d.headerLen)
+		case errors.Is(err, unix.EAGAIN):
+			return len(d.batch) > 0
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EBADFD), errors.Is(err, unix.EBADF), errors.Is(err, unix.ENODEV):
+			d.errors.Add(1)
+			d.readError = err
+			return true
+		default:
+			d.errors.Add(1)
+			if failures++; failures == maxReadErrors {
+				return len(d.batch) > 0
+			}
+		}
+	}
+	return true
+}
+
+// received makes a packet of n bytes just read, if it is one.
+func (d *device) received(n int) {
+	if n <= 0 {
+		d.dropsIn.Add(1)
+		return
+	}
+	var o link.Offload
+	if d.headerLen > 0 {
+		var ok bool
+		if o, ok = parseVirtio(d.header[:], d.small.Bytes()[:min(n, smallPage)], n); !ok {
+			d.dropsIn.Add(1)
+			return
+		}
+	}
+	p := link.Packet{Offload: o}
+	if n <= smallPage {
+		d.small.Trim(0, n)
+		p.Payload = []api.Buffer{*d.small}
+	} else {
+		rest := d.big
+		rest.Trim(0, n-smallPage)
+		if rest.Len() <= copyLimit {
+			c := api.CopyBuffer(rest.Bytes())
+			rest.Release()
+			rest = c
+		}
+		p.Payload = []api.Buffer{*d.small, *rest}
+		d.big = nil
+	}
+	d.small = nil
+	d.bytesIn.Add(uint64(n))
+	d.batch = append(d.batch, p)
+}
