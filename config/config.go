@@ -57,7 +57,7 @@ type Link struct {
 type Tun struct {
 	Device        string   `mapstructure:"device" doc:"Name of the device, created if there is none. By default the kernel chooses one."`
 	FD            int      `mapstructure:"fd" min:"3" doc:"Number of an inherited descriptor of an open TUN device, instead of device."`
-	Offload       bool     `mapstructure:"offload" default:"false" doc:"Exchange super-packets and unfinished checksums with the kernel."`
+	Offload       string   `mapstructure:"offload" default:"off" oneof:"off|on|auto" doc:"Exchange super-packets and unfinished checksums with the kernel: auto where it can."`
 	Up            bool     `mapstructure:"up" default:"true" doc:"Set the device's MTU and addresses and bring it up. Needs CAP_NET_ADMIN. Otherwise that is the administrator's task."`
 	HostAddresses []Prefix `mapstructure:"host_addresses" doc:"Addresses for the kernel's side of the device."`
 }

@@ -286,3 +286,15 @@ func Keys() []Key {
 	walk("", root)
 	return keys
 }
+
+// Summary returns type, range and default in one line.
+func (k *Key) Summary() string {
+	s := strings.ReplaceAll(k.Type, " \\| ", " | ")
+	if k.Range != "" {
+		s += ", " + k.Range
+	}
+	if k.Default != "" {
+		s += ", default " + k.Default
+	}
+	return s
+}
