@@ -1,12 +1,14 @@
 package config
 
 import (
-	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/sluicenet/sluice/api/link"
 	"github.com/sluicenet/sluice/link/pipe"
 	"github.com/sluicenet/sluice/link/sim"
+	"github.com/sluicenet/sluice/link/tun"
+	"github.com/sluicenet/sluice/link/tun/setup"
 )
 
 // openLink opens a link. If it returns an error, it may return what is to be
@@ -29,10 +31,52 @@ func openLink(l *Link, deps Deps) (*builtLink, error) {
 		}
 		b.add(l.Name+":"+l.Ends[0], x)
 		b.add(l.Name+":"+l.Ends[1], y)
+	case "tun":
+		x, err := openTun(l, deps)
+		if x != nil {
+			b.add(l.Name, x)
+		}
+		if err != nil {
+			return b, err
+		}
 	default:
-		return nil, fmt.Errorf("driver %s is not available", l.Driver)
+		panic("BUG: driver " + l.Driver)
 	}
 	return b, nil
+}
+
+// openTun opens a device and sets it up. If only the latter fails it returns the
+// device too.
+func openTun(l *Link, deps Deps) (link.Link, error) {
+	cfg := tun.Config{MTU: l.MTU, OnError: func(err error) {
+		deps.Logger.Error("the device has failed", "link", l.Name, "error", err)
+	}}
+	t := l.Tun
+	if t == nil {
+		t = &Tun{Up: true}
+	}
+	cfg.Name = t.Device
+	cfg.HasFD, cfg.FD = t.FD != 0, t.FD
+	switch t.Offload {
+	case "on":
+		cfg.Offload = tun.OffloadOn
+	case "auto":
+		cfg.Offload = tun.OffloadAuto
+	}
+	x, err := tun.Open(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if t.Up {
+		addrs := make([]netip.Prefix, len(t.HostAddresses))
+		for i, p := range t.HostAddresses {
+			addrs[i] = p.Prefix
+		}
+		if err := setup.Configure(x.Attributes().Name, l.MTU, addrs...); err != nil {
+			return x, err
+		}
+	}
+	return x, nil
 }
 
 func (b *builtLink) add(name string, l link.Link) {

@@ -3,6 +3,7 @@ package config
 import (
 	"encoding"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"strconv"
 	"strings"
@@ -215,6 +216,8 @@ func (f *field) kind() string {
 		s = "rate"
 	case reflect.TypeFor[Percent]():
 		s = "percentage"
+	case reflect.TypeFor[slog.Level]():
+		s = "debug \\| info \\| warn \\| error"
 	case reflect.TypeFor[Mode]():
 		s = "file mode"
 	case reflect.TypeFor[Endpoint]():
