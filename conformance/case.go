@@ -66,6 +66,7 @@ func (c *Case) needs() Capability {
 func groups() [][]Case {
 	return [][]Case{
 		readCases, writeCases, closeCases, openCases, keepaliveCases, listenCases, disconnectCases, beyondCases,
+		mirageAPICases, mirageCases, mirageMoreCases,
 	}
 }
 

@@ -292,4 +292,80 @@ var beyondCases = []Case{
 			t.WantEOF(g)
 		},
 	},
+	{
+		ID: "contract/urgent", Source: "RFC 9293 section 3.8.5 (MUST-31, MUST-33)", Title: "Urgent data travels in line and is announced", Needs: Urgent,
+		Clause: "WriteUrgent's bytes arrive in the ordinary stream; while they are ahead the receiver's Info.UrgentPending is the number of bytes up to their end.",
+		Run: func(t *T) {
+			p := t.Pair(nil)
+			f, g := p.Connect(nil, nil)
+			t.Write(f, []byte("normal "))
+			t.ok("urgent write", f.(api.UrgentFlow).WriteUrgent(t.Bound(), api.CopyBuffer([]byte("urgent!"))))
+			t.Eventually("the bytes arrive", func() bool { return g.Info().ReceiveQueue == 14 })
+			if n := g.Info().UrgentPending; n != 14 {
+				t.Errorf("%d urgent bytes pending, want 14", n)
+			}
+			t.WantBytes(g, []byte("normal urgent!"))
+			t.Write(f, []byte("after"))
+			t.WantBytes(g, []byte("after"))
+			if n := g.Info().UrgentPending; n != 0 {
+				t.Errorf("%d urgent bytes pending after all has been read", n)
+			}
+		},
+	},
+	{
+		ID: "contract/K-custom", Source: "K1 (api.Keepalive)", Title: "A Keepalive of the user's own is accepted",
+		Clause: "FlowConfig.Keepalive is an interface: any value is taken, not only api.KeepaliveConfig.",
+		Run: func(t *T) {
+			p := t.Pair(nil)
+			f, g := p.Connect(&api.FlowConfig{Keepalive: everyTen{}}, nil)
+			p.Echo(f, g)
+		},
+	},
+	{
+		ID: "contract/mss-small", Source: "RFC 9293 section 3.7.1 (MUST-14)", Title: "A small MSS can be configured",
+		Clause: "FlowConfig.MSS of 64 is announced and used, and the stream arrives.",
+		Run: func(t *T) {
+			p := t.Pair(nil)
+			f, g := p.Connect(&api.FlowConfig{MSS: 64}, nil)
+			if n := f.Info().SendMSS; n > 64 {
+				t.Fatalf("the send MSS is %d", n)
+			}
+			t.Write(g, pattern(0, 1000))
+			t.WantPattern(f, 0, 1000)
+			t.Write(f, pattern(0, 1000))
+			t.WantPattern(g, 0, 1000)
+		},
+	},
+	{
+		ID: "contract/Flows", Source: "D1 (Flows)", Title: "Flows lists listeners and TIME-WAIT too",
+		Clause: "The iterator yields listeners in state LISTEN, open flows, and what remains of closed ones in TIME-WAIT.",
+		Run: func(t *T) {
+			p := t.Pair(nil)
+			s := p.Listen(nil)
+			f := p.Dial(s.Addr, nil)
+			g := p.Accept(s)
+			count := func(stack api.Stack, state api.State, local netip.AddrPort) int {
+				n := 0
+				for i := range stack.Flows() {
+					if i.State == state && i.Src.Port() == local.Port() {
+						n++
+					}
+				}
+				return n
+			}
+			if n := count(p.B, api.StateListen, s.Addr); n != 1 {
+				t.Errorf("%d listeners listed on port %d", n, s.Addr.Port())
+			}
+			if n := count(p.B, api.StateEstablished, g.Src()); n != 1 {
+				t.Errorf("%d open flows listed", n)
+			}
+			closing := Start(t, "close", func() error { return f.Close(t.Bound()) })
+			t.WantEOF(g)
+			t.ok("close", g.Close(t.Bound()))
+			t.ok("close", closing.Wait())
+			if n := count(p.A, api.StateTimeWait, f.Src()); n != 1 {
+				t.Errorf("%d records in TIME-WAIT listed after the active close", n)
+			}
+		},
+	},
 }

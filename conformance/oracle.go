@@ -15,7 +15,15 @@ type oracle struct {
 	mu      sync.Mutex
 	mtu     int
 	streams map[[2]netip.AddrPort]*stream
+	paused  bool
 	fail    func(format string, args ...any)
+}
+
+// pause stops the oracle in cases that send so much that it would take long.
+func (o *oracle) pause(on bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.paused = on
 }
 
 // stream remembers what one direction of one connection has carried.
@@ -36,6 +44,9 @@ func newOracle(mtu int, fail func(string, ...any)) *oracle {
 func (o *oracle) packet(raw []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.paused {
+		return
+	}
 	if len(raw) > o.mtu {
 		o.fail("oracle: packet of %d bytes on a link with MTU %d", len(raw), o.mtu)
 	}

@@ -48,7 +48,7 @@ func (e Engine) New(env *conformance.Env) (api.Stack, error) {
 
 // All returns the targets of this module.
 func All() []conformance.Target {
-	return []conformance.Target{Engine{reno.Factory}, Engine{cubic.Factory}}
+	return []conformance.Target{Engine{reno.Factory}, Engine{cubic.Factory}, Kernel{}}
 }
 
 // Named returns the target with the given name.

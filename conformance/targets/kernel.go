@@ -1,0 +1,51 @@
+package targets
+
+import (
+	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/conformance"
+	"github.com/sluicenet/sluice/impl/kernel"
+)
+
+// Kernel is the host kernel's TCP, over the loopback interface.
+type Kernel struct{}
+
+var _ conformance.Target = Kernel{}
+
+// Name implements conformance.Target.
+func (Kernel) Name() string { return "kernel" }
+
+// Capabilities implements conformance.Target.
+func (Kernel) Capabilities() conformance.Capability {
+	return conformance.Urgent | conformance.Accounting | conformance.Readiness
+}
+
+// New implements conformance.Target.
+func (Kernel) New(env *conformance.Env) (api.Stack, error) {
+	return kernel.New(kernel.Config{Addresses: env.Addresses, Flow: env.Flow})
+}
+
+// Deviations implements conformance.Target.
+func (Kernel) Deviations() []conformance.Deviation {
+	return []conformance.Deviation{
+		{
+			Case:   "contract/K-custom",
+			Reason: "a Keepalive of the user's own is refused with ErrInvalidConfig",
+			Source: "RFC 9293 section 3.8.4 leaves the policy to the implementation; Linux has TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT alone",
+		},
+		{
+			Case:   "contract/urgent",
+			Reason: "Info.UrgentPending is 1 while urgent data is ahead, wherever it ends",
+			Source: "RFC 6093 section 3.2; Linux tells by SIOCATMARK only whether the mark has been reached",
+		},
+		{
+			Case:   "contract/mss-small",
+			Reason: "an MSS below 88 is refused with ErrInvalidConfig",
+			Source: "TCP_MAXSEG takes 88 to 32767 (TCP_MIN_MSS of Linux)",
+		},
+		{
+			Case:   "contract/Flows",
+			Reason: "connections in TIME-WAIT are not listed",
+			Source: "RFC 9293 section 3.6.1: TIME-WAIT belongs to the kernel, which keeps it without a socket",
+		},
+	}
+}
