@@ -4,18 +4,49 @@
 //
 // The engine runs many Hosts with the same addresses side by side, each with a
 // part of the connections ("shards"); the simulator runs one for each machine.
+//
+// A Host is driven like a connection: packets come in ([Host.Packet]), a timer is
+// due ([Host.Timeout]), the user has called a connection ([Host.Touch]). After any
+// of these, take what has happened with [Host.Ready], what there is to send with
+// [Host.Poll], whole datagrams with [Host.TakeRedirects], until there is no more
+// of any; then ask for the [Host.Deadline].
 package host
 
 import (
+	"container/list"
+	"fmt"
 	"iter"
+	"math/rand/v2"
 	"net/netip"
-	"sync/atomic"
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/cc"
 	"github.com/sluicenet/sluice/api/clock"
 	"github.com/sluicenet/sluice/api/link"
+	"github.com/sluicenet/sluice/impl/engine/ip"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
+	"github.com/sluicenet/sluice/impl/engine/wire"
+)
+
+// Implementation constants.
+const (
+	defaultMTU      = 1500
+	defaultTTL      = 64
+	defaultTimeWait = 65536
+
+	// A connection that has more to send than this goes to the end of the queue.
+	quantumBytes    = 64 << 10
+	quantumSegments = 16
+
+	// Answers to strangers that wait to be sent.
+	maxReplies     = 1024
+	maxReplyMemory = 1 << 20
+
+	// Resets in answer to segments for no connection (RFC 9293, section 3.10.7.1).
+	resetsPerSecond     = 5000
+	resetsBurst         = 1000
+	resetsPerDestSecond = 1000
+	resetsPerDestBurst  = 500
 )
 
 // Config is what a Host is made from.
@@ -33,117 +64,232 @@ type Config struct {
 	ISN         func(local, remote netip.AddrPort, now clock.Time) uint32 // tests: instead of RFC 6528
 	Budget      *Budget
 	MaxTimeWait int // records kept; 0: default
+
+	// FirstPort and LastPort bound the ephemeral ports (RFC 6056, section 3.2);
+	// 0: 32768 to 60999.
+	FirstPort, LastPort uint16
+
+	// MinPathMTU is the least IPv4 path MTU that an ICMP error can cause, 68 or
+	// more; 0: 552. What needs less is fragmented on the way.
+	MinPathMTU int
 }
-
-// Budget has the limits of a whole stack, shared by its Hosts.
-type Budget struct {
-	MemoryLimit, FlowLimit, HalfOpenLimit int64
-	memory, flows, halfOpen               atomic.Int64
-}
-
-// Charge implements tcp.Budget.
-func (b *Budget) Charge(n int64) bool { panic("BUG: not written") }
-
-// Release implements tcp.Budget.
-func (b *Budget) Release(n int64) { panic("BUG: not written") }
-
-// Memory, Flows and HalfOpen return what is taken.
-func (b *Budget) Memory() int64   { return b.memory.Load() }
-func (b *Budget) Flows() int64    { return b.flows.Load() }
-func (b *Budget) HalfOpen() int64 { return b.halfOpen.Load() }
-
-// A Listener accepts connections to one port. One value is registered with
-// every Host of a stack; its counters bound them together.
-type Listener struct {
-	Port     uint16
-	Address  netip.Addr // zero: any
-	Flow     api.FlowConfig
-	Backlog  int64 // handlers not returned
-	HalfOpen int64 // connections in SYN-RECEIVED
-	User     any   // the engine's listener
-
-	unfinished, halfOpen atomic.Int64
-}
-
-// Finished says that a handler has returned. The Host counted it when the
-// connection was established.
-func (l *Listener) Finished() { l.unfinished.Add(-1) }
-
-// A Batch collects packets to send. Its memory is used again after Reset.
-type Batch struct {
-	Link []link.Packet // for the link
-	Loop []link.Packet // for an address of the host's own: to be fed to Packet of the shard that ShardHash names
-}
-
-// Reset releases the packets' payload and empties the batch.
-func (b *Batch) Reset() { panic("BUG: not written") }
 
 // Host is one host. It is not safe for concurrent use.
-type Host struct{}
+type Host struct {
+	cfg    Config
+	flow   api.FlowConfig // defaults, complete
+	budget *Budget
+	routes *ip.Routes
+	paths  ip.PathMTUs
+	frags  *ip.Reassembler
+	rand   *rand.Rand
 
-// New returns a Host. The error tells what is wrong with the configuration.
-func New(cfg *Config) (*Host, error) { panic("BUG: not written") }
+	icmpLimit  *ip.Limiter
+	resetLimit *ip.Limiter
+	ports      ports
+	loop       loopMark
 
-// Packet takes in one packet; its payload passes to the Host.
-func (h *Host) Packet(now clock.Time, p *link.Packet) { panic("BUG: not written") }
+	conns     map[tuple]*entry
+	byConn    map[*tcp.Conn]*entry
+	order     list.List // of *entry: all of conns, oldest first
+	halfOpen  list.List // of *entry: those in the SYN queue, oldest first
+	listeners map[uint16]*listening
 
-// Timeout does what is due.
-func (h *Host) Timeout(now clock.Time) { panic("BUG: not written") }
+	timeWait      map[tuple]*timeWait
+	timeWaitOrder list.List // of *timeWait, oldest first
 
-// Deadline returns when Timeout is to be called next.
-func (h *Host) Deadline() clock.Time { panic("BUG: not written") }
+	timers timerHeap
+	armed  uint64 // timers ever put into the heap, to order those due at one instant
 
-// Poll appends packets to send, about max of them, and reports whether there
-// may be more.
-func (h *Host) Poll(now clock.Time, b *Batch, max int) (more bool) { panic("BUG: not written") }
+	output     fifo[*entry] // may have something to send
+	changed    fifo[*entry] // may have events
+	ready      fifo[*entry] // something has changed
+	told       *entry       // what Ready returned last, if it has been removed since
+	replies    fifo[reply]
+	replyBytes int
+	redirects  []link.Packet
+
+	counters tcp.Counters
+	stats    Stats
+	out      tcp.Out // for Poll, used again
+}
+
+// New returns a Host. The error tells what is wrong with the configuration, and
+// matches api.ErrInvalidConfig.
+func New(cfg *Config) (*Host, error) {
+	h := &Host{
+		cfg:       *cfg,
+		budget:    cfg.Budget,
+		conns:     make(map[tuple]*entry),
+		byConn:    make(map[*tcp.Conn]*entry),
+		listeners: make(map[uint16]*listening),
+		timeWait:  make(map[tuple]*timeWait),
+	}
+	var err error
+	if h.routes, err = ip.NewRoutes(cfg.Addresses, cfg.Gateways); err != nil {
+		return nil, err
+	}
+	c := &h.cfg
+	if c.MTU == 0 {
+		c.MTU = defaultMTU
+	}
+	c.MaxGSO = min(c.MaxGSO, 65535)
+	if c.MaxTimeWait == 0 {
+		c.MaxTimeWait = defaultTimeWait
+	}
+	if c.MinPathMTU == 0 {
+		c.MinPathMTU = ip.MinMTU4
+	}
+	least := 68 // RFC 791
+	for _, p := range cfg.Addresses {
+		if a := p.Addr().Unmap(); a.Is6() {
+			least = ip.MinMTU6
+		}
+	}
+	switch {
+	case c.MTU < least || c.MTU > 65535:
+		return nil, fmt.Errorf("%w: MTU %d is not within %d and 65535", api.ErrInvalidConfig, c.MTU, least)
+	case c.MaxGSO < 0 || c.MaxTimeWait < 0:
+		return nil, fmt.Errorf("%w: MaxGSO and MaxTimeWait cannot be negative", api.ErrInvalidConfig)
+	case c.MinPathMTU < 68:
+		return nil, fmt.Errorf("%w: MinPathMTU %d is below 68", api.ErrInvalidConfig, c.MinPathMTU)
+	case len(c.Controllers) == 0:
+		return nil, fmt.Errorf("%w: no congestion controller", api.ErrInvalidConfig)
+	}
+	if h.budget == nil {
+		h.budget = &Budget{}
+	}
+	if h.flow, err = defaultFlow(c); err != nil {
+		return nil, err
+	}
+	// What is random need not be secret, but must differ between the shards of
+	// a stack; what must be secret is keyed by Secret alone.
+	h.rand = rand.New(rand.NewChaCha8(derive(&c.Secret, purposeRandom, c.Seed)))
+	if h.ports, err = newPorts(c); err != nil {
+		return nil, err
+	}
+	h.loop = newLoopMark(&c.Secret)
+	h.icmpLimit = ip.NewLimiter(h.rand)
+	h.resetLimit = ip.NewLimiterOf(h.rand, resetsPerSecond, resetsBurst, resetsPerDestSecond, resetsPerDestBurst)
+	h.frags = ip.NewReassembler(fragmentAccount{h.budget}, &h.counters.Drops)
+	return h, nil
+}
 
 // Ready returns connections in which something has changed, until there are
-// none. A newly established passive one has a nil User and a Listener.
-func (h *Host) Ready() (c *tcp.Conn, events tcp.Events, ok bool) { panic("BUG: not written") }
+// none. A newly established passive one has a nil User and a Listener. One that
+// has ended is returned a last time, after the Host has forgotten it.
+func (h *Host) Ready() (c *tcp.Conn, events tcp.Events, ok bool) {
+	if h.told != nil {
+		delete(h.byConn, h.told.conn)
+		h.told = nil
+	}
+	// What has been called has events before it is asked for its packets.
+	for h.changed.len() > 0 {
+		e := h.changed.pop()
+		e.inChanged = false
+		h.collect(e)
+	}
+	for h.ready.len() > 0 {
+		e := h.ready.pop()
+		e.inReady = false
+		events, e.events = e.events, 0
+		if e.removed {
+			h.told = e
+		}
+		return e.conn, events, true
+	}
+	return nil, 0, false
+}
 
 // ListenerOf returns the listener that accepted c, or nil.
-func (h *Host) ListenerOf(c *tcp.Conn) *Listener { panic("BUG: not written") }
+func (h *Host) ListenerOf(c *tcp.Conn) *Listener {
+	if e := h.byConn[c]; e != nil && e.listener != nil {
+		return e.listener.Listener
+	}
+	return nil
+}
 
 // Touch says that the user has called methods of c: it may have something to
 // send, a new deadline, or have ended.
-func (h *Host) Touch(now clock.Time, c *tcp.Conn) { panic("BUG: not written") }
+func (h *Host) Touch(now clock.Time, c *tcp.Conn) {
+	if e := h.byConn[c]; e != nil {
+		h.touch(e)
+		return
+	}
+	// The Host has forgotten it, but somebody may wait for what was changed.
+	if ev := c.TakeEvents(); ev != 0 {
+		e := &entry{conn: c, removed: true, timer: timer{index: -1}}
+		h.tell(e, ev)
+	}
+}
+
+// touch puts e into the queues of those that may have events and something to
+// send.
+func (h *Host) touch(e *entry) {
+	if !e.inChanged {
+		e.inChanged = true
+		h.changed.push(e)
+	}
+	if !e.inOutput && !e.removed {
+		e.inOutput = true
+		h.output.push(e)
+	}
+}
+
+func (h *Host) tell(e *entry, ev tcp.Events) {
+	e.events |= ev
+	if !e.inReady {
+		e.inReady = true
+		h.ready.push(e)
+	}
+}
 
 // Route returns the source address towards dst, or api.ErrUnreachable or
 // api.ErrInvalidAddress (multicast, broadcast, unspecified: MUST-46).
-func (h *Host) Route(dst, src netip.Addr) (netip.Addr, error) { panic("BUG: not written") }
+func (h *Host) Route(dst, src netip.Addr) (netip.Addr, error) { return h.routes.Source(dst, src) }
 
-// Dial opens a connection. local is complete: its port was chosen by the caller,
-// with Ports. It fails with api.ErrPortInUse if the pair of addresses is taken
-// and its TIME-WAIT cannot be reused safely.
-func (h *Host) Dial(now clock.Time, local, remote netip.AddrPort, cfg *api.FlowConfig, user any) (*tcp.Conn, error) {
-	panic("BUG: not written")
+// Conns iterates over the connections, half-open ones included, from the oldest.
+func (h *Host) Conns() iter.Seq[*tcp.Conn] {
+	return func(yield func(*tcp.Conn) bool) {
+		for el := h.order.Front(); el != nil; {
+			next := el.Next()
+			if !yield(el.Value.(*entry).conn) {
+				return
+			}
+			el = next
+		}
+	}
 }
-
-// Ports yields ephemeral ports towards remote in the order in which they are to
-// be tried (RFC 6056, section 3.3.4, with a keyed hash): each port of the
-// range at most once.
-func (h *Host) Ports(now clock.Time, local netip.Addr, remote netip.AddrPort) iter.Seq[uint16] {
-	panic("BUG: not written")
-}
-
-// Resolve fills the zero fields of cfg (nil: all) with the host's defaults and
-// checks it; errors match api.ErrInvalidConfig and say which field.
-func (h *Host) Resolve(cfg *api.FlowConfig) (api.FlowConfig, error) { panic("BUG: not written") }
-
-// Listen registers l; Unlisten removes it, and resets its half-open connections.
-// That no port has two listeners is the caller's care.
-func (h *Host) Listen(l *Listener)                   { panic("BUG: not written") }
-func (h *Host) Unlisten(now clock.Time, l *Listener) { panic("BUG: not written") }
-
-// Conns iterates over the connections, half-open ones included.
-func (h *Host) Conns() iter.Seq[*tcp.Conn] { panic("BUG: not written") }
-
-// TimeWaits iterates over snapshots of the records in TIME-WAIT.
-func (h *Host) TimeWaits(now clock.Time) iter.Seq[api.Info] { panic("BUG: not written") }
 
 // Shutdown drops everything that is left: half-open connections, TIME-WAIT
 // records, fragments. Connections must have been aborted before.
-func (h *Host) Shutdown(now clock.Time) { panic("BUG: not written") }
+func (h *Host) Shutdown(now clock.Time) {
+	for el := h.order.Front(); el != nil; el = h.order.Front() {
+		e := el.Value.(*entry)
+		if e.phase == halfOpen {
+			h.discard(now, e)
+			continue
+		}
+		h.collect(e)
+		h.remove(e)
+	}
+	for el := h.timeWaitOrder.Front(); el != nil; el = h.timeWaitOrder.Front() {
+		h.forget(el.Value.(*timeWait))
+	}
+	clear(h.listeners)
+	h.frags.Clear()
+	for h.replies.len() > 0 {
+		r := h.replies.pop()
+		r.packet.Release()
+	}
+	h.replyBytes = 0
+	for i := range h.redirects {
+		h.redirects[i].Release()
+	}
+	h.redirects = nil
+	h.output = fifo[*entry]{}
+	h.timers = nil
+}
 
 // Stats are counters since the start, and the sizes of tables.
 type Stats struct {
@@ -154,17 +300,85 @@ type Stats struct {
 }
 
 // Stats returns the counters.
-func (h *Host) Stats() Stats { panic("BUG: not written") }
+func (h *Host) Stats() Stats {
+	s := h.stats
+	s.Counters = h.counters
+	s.HalfOpen = int64(h.halfOpen.Len())
+	s.TimeWait = int64(len(h.timeWait))
+	s.Conns = int64(len(h.conns))
+	return s
+}
 
-// TakeRedirects returns packets that came in as fragments and belong to another
-// shard now that they are whole.
-func (h *Host) TakeRedirects() []link.Packet { panic("BUG: not written") }
+// TakeRedirects returns packets that came in as fragments and are whole now. They
+// belong to the shard that ShardHash names, which may be another or this one, and
+// are to be fed to its Packet.
+func (h *Host) TakeRedirects() []link.Packet {
+	r := h.redirects
+	h.redirects = nil
+	return r
+}
 
-// ShardHash returns the hash by which packets are spread over Hosts: of the pair
-// of addresses for TCP, also where an ICMP error quotes it (the quoted
-// source being local); of addresses, protocol and identification for fragments;
-// of the addresses otherwise. key is the same for all Hosts of a stack.
-func ShardHash(key uint64, p *link.Packet) uint64 { panic("BUG: not written") }
+func (h *Host) drop(r api.DropReason) { h.counters.Drops[r]++ }
 
-// TupleHash is ShardHash of a segment from remote to local.
-func TupleHash(key uint64, local, remote netip.AddrPort) uint64 { panic("BUG: not written") }
+// Packet takes in one packet; its payload passes to the Host.
+func (h *Host) Packet(now clock.Time, p *link.Packet) {
+	total := p.Len()
+	h.stats.PacketsIn++
+	h.stats.BytesIn += uint64(total)
+	b := contiguous(p)
+	pkt, fault, ok := ip.Parse(b, total)
+	loop := h.loop.is(p)
+	switch {
+	case !ok:
+		h.drop(fault.Reason)
+		h.reportFault(now, &pkt, &fault, b)
+	case !loop && (!h.routes.AcceptableSource(pkt.Src) || pkt.Dst.IsLoopback()):
+		h.drop(api.DropMartian)
+	case !h.routes.IsOwn(pkt.Dst):
+		// Broadcasts and multicasts too: no TCP, no answer (RFC 9293, section
+		// 3.9.2.3, MUST-57; RFC 1122, section 3.2.2.6).
+		h.drop(api.DropNotForUs)
+	case pkt.Fragment:
+		h.fragment(now, &pkt, p)
+	default:
+		h.transport(now, &pkt, p, b)
+	}
+	p.Release()
+}
+
+// transport gives a whole packet for us to its protocol. What of the payload is
+// still in p afterwards is released by the caller.
+func (h *Host) transport(now clock.Time, pkt *ip.Packet, p *link.Packet, b []byte) {
+	switch pkt.Proto {
+	case wire.ProtoTCP:
+		h.segment(now, pkt, p, b)
+	case wire.ProtoICMP, wire.ProtoICMPv6:
+		if (pkt.Proto == wire.ProtoICMPv6) == pkt.Is6() {
+			h.icmp(now, pkt, p)
+			return
+		}
+		fallthrough
+	default:
+		h.drop(api.DropProtocol)
+		h.unknownProtocol(now, pkt, b)
+	}
+}
+
+func (h *Host) fragment(now clock.Time, pkt *ip.Packet, p *link.Packet) {
+	b := p.AppendTo(nil)[:pkt.Len]
+	whole, fault := h.frags.Add(now, pkt, b)
+	if fault.Report {
+		h.reportFault(now, pkt, &fault, b)
+	}
+	if whole != nil {
+		h.redirects = append(h.redirects, link.Packet{Payload: []api.Buffer{*api.NewBuffer(whole)}})
+	}
+}
+
+// contiguous returns the run of bytes that the headers of p are in.
+func contiguous(p *link.Packet) []byte {
+	if len(p.Header) > 0 || len(p.Payload) == 0 {
+		return p.Header
+	}
+	return p.Payload[0].Bytes()
+}

@@ -49,18 +49,20 @@ type datagram struct {
 	deadline clock.Time
 	dead     bool // fragments overlapped: those still to come are dropped too (RFC 5722)
 
-	header   []byte // IP headers of the fragment with offset 0, nil until it came
-	nextAt   int    // IPv6: in header, the field that names what follows
-	pieces   []piece
-	data     []byte // of all pieces, in the order of arrival
-	blocks   []uint64
-	have     int // bytes
-	total    int // length of the whole, -1 while the last fragment is missing
-	end      int // of the farthest piece
-	ecn      uint8
-	mem      int64
-	older    *datagram
-	newer    *datagram
+	header []byte // IP headers of the fragment with offset 0, nil until it came
+	keep   int    // of header, what the whole has: not the fragment header
+	nextAt int    // IPv6: in header, the field that names what follows
+	next   uint8  // and its value for the whole
+	pieces []piece
+	data   []byte // of all pieces, in the order of arrival
+	blocks []uint64
+	have   int // bytes
+	total  int // length of the whole, -1 while the last fragment is missing
+	end    int // of the farthest piece
+	ecn    uint8
+	mem    int64
+	older  *datagram
+	newer  *datagram
 }
 
 type piece struct{ offset, start, n int }
@@ -75,14 +77,18 @@ type Reassembler struct {
 	oldest  *datagram
 	newest  *datagram
 	mem     int64
-	drops   *[api.NumDropReasons]uint64
+
+	deadline clock.Time
+	stale    bool // deadline is to be found anew
+
+	drops *[api.NumDropReasons]uint64
 }
 
 // NewReassembler returns a Reassembler that counts what it drops, a fragment at a
 // time, in drops.
 func NewReassembler(account Account, drops *[api.NumDropReasons]uint64) *Reassembler {
 	return &Reassembler{
-		account: account, drops: drops,
+		account: account, drops: drops, deadline: clock.Never,
 		table: make(map[datagramKey]*datagram), sources: make(map[netip.Addr]int),
 	}
 }
@@ -147,11 +153,9 @@ func (r *Reassembler) Add(now clock.Time, p *Packet, b []byte) (whole []byte, f 
 	d.have += len(data)
 	d.ecn |= 1 << (p.TOS & 3)
 	if p.FragOffset == 0 {
-		d.header = bytes.Clone(b[:p.HeaderLen])
-		d.nextAt = p.nextHeaderAt
+		d.header, d.keep = bytes.Clone(b[:p.HeaderLen]), p.HeaderLen
 		if p.Is6() {
-			d.header = d.header[:p.unfragmentable:p.unfragmentable]
-			d.header[d.nextAt] = p.Proto
+			d.keep, d.nextAt, d.next = p.unfragmentable, p.nextHeaderAt, p.Proto
 		}
 	}
 	d.pieces = append(d.pieces, piece{p.FragOffset, len(d.data), len(data)})
@@ -214,6 +218,7 @@ func (r *Reassembler) find(now clock.Time, p *Packet) *datagram {
 		r.oldest = d
 	}
 	r.newest = d
+	r.stale = true
 	return d
 }
 
@@ -281,28 +286,28 @@ func (r *Reassembler) remove(d *datagram) {
 		r.newest = d.older
 	}
 	d.older, d.newer = nil, nil
+	r.stale = true
 	r.uncharge(d.mem)
 }
 
 // Deadline returns when Expire is to be called.
 func (r *Reassembler) Deadline() clock.Time {
+	if !r.stale {
+		return r.deadline
+	}
 	// Datagrams are in the order of their arrival, and there are but two
 	// timeouts: the earliest deadline is that of the first of either family.
-	first := clock.Never
+	r.deadline, r.stale = clock.Never, false
 	var seen4, seen6 bool
 	for d := r.oldest; d != nil && !(seen4 && seen6); d = d.newer {
+		r.deadline = min(r.deadline, d.deadline)
 		if d.key.src.Is6() {
-			if !seen6 {
-				first, seen6 = min(first, d.deadline), true
-			}
-		} else if !seen4 {
-			first, seen4 = min(first, d.deadline), true
-		}
-		if d.deadline > first {
-			break // later ones of the shorter timeout are not due before it either
+			seen6 = true
+		} else {
+			seen4 = true
 		}
 	}
-	return first
+	return r.deadline
 }
 
 // Expire forgets the datagrams that are due. For each whose first fragment came it
@@ -378,20 +383,21 @@ func (d *datagram) mark(offset, end int) {
 // assemble returns the whole packet, or nil if the fragments contradict each
 // other.
 func (d *datagram) assemble() []byte {
-	n := len(d.header) + d.total
+	n := d.keep + d.total
 	ecn, ok := reassembledECN(d.ecn)
 	is6 := d.key.src.Is6()
 	if d.header == nil || !ok || !is6 && n > maxPacket || is6 && n-wire.IPv6HeaderLen > maxPacket {
 		return nil
 	}
 	b := make([]byte, n)
-	copy(b, d.header)
+	copy(b, d.header[:d.keep])
 	for _, p := range d.pieces {
-		copy(b[len(d.header)+p.offset:], d.data[p.start:p.start+p.n])
+		copy(b[d.keep+p.offset:], d.data[p.start:p.start+p.n])
 	}
 	if is6 {
 		binary.BigEndian.PutUint16(b[4:], uint16(n-wire.IPv6HeaderLen))
 		b[1] = b[1]&^0x30 | ecn<<4
+		b[d.nextAt] = d.next
 		return b
 	}
 	b[1] = b[1]&^3 | ecn
@@ -399,7 +405,7 @@ func (d *datagram) assemble() []byte {
 	binary.BigEndian.PutUint16(b[6:], 0)
 	b[10], b[11] = 0, 0
 	var sum wire.Checksum
-	sum.Add(b[:len(d.header)])
+	sum.Add(b[:d.keep])
 	binary.BigEndian.PutUint16(b[10:], sum.Value())
 	return b
 }

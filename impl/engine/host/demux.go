@@ -1,0 +1,192 @@
+package host
+
+import (
+	"net/netip"
+
+	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/api/link"
+	"github.com/sluicenet/sluice/impl/engine/ip"
+	"github.com/sluicenet/sluice/impl/engine/tcp"
+	"github.com/sluicenet/sluice/impl/engine/wire"
+)
+
+// segment takes in a TCP segment: b begins with the headers of p.
+func (h *Host) segment(now clock.Time, pkt *ip.Packet, p *link.Packet, b []byte) {
+	t, tcpLen, ok := wire.ParseTCP(b[pkt.HeaderLen:min(len(b), pkt.Len)])
+	if !ok {
+		h.drop(api.DropTCPHeader)
+		return
+	}
+	// RFC 9293, section 3.1, MUST-3.
+	if !p.Offload.Vouched && !p.Offload.NeedsChecksum && !checksumOK(pkt, p) {
+		h.drop(api.DropTCPChecksum)
+		return
+	}
+	local := netip.AddrPortFrom(pkt.Dst, t.DstPort)
+	remote := netip.AddrPortFrom(pkt.Src, t.SrcPort)
+	s := tcp.Segment{
+		TCP:     t,
+		Payload: takePayload(p, pkt.HeaderLen+tcpLen, pkt.Len),
+		Len:     int64(pkt.Len - pkt.HeaderLen - tcpLen),
+		GSOSize: p.Offload.GSOSize,
+		CE:      pkt.TOS&3 == 3,
+	}
+	h.demux(now, local, remote, &s)
+}
+
+// demux finds who a segment is for: a connection, a record in TIME-WAIT, a
+// listener, or nobody.
+func (h *Host) demux(now clock.Time, local, remote netip.AddrPort, s *tcp.Segment) {
+	key := tupleOf(local, remote)
+	e := h.conns[key]
+	if e != nil && ended(e) {
+		h.finish(now, e)
+		e = h.conns[key]
+	}
+	if e != nil {
+		h.deliver(now, e, s)
+		return
+	}
+	defer releasePayload(s)
+	h.counters.SegmentsIn++
+	if s.TCP.Flags&wire.RST != 0 {
+		h.counters.ResetsIn++
+	}
+	w := h.timeWait[key]
+	if w != nil && !h.timeWaitSegment(now, w, s) {
+		return
+	}
+	l := h.listeners[local.Port()]
+	if l != nil && l.Address.IsValid() && !l.Address.IsUnspecified() && l.Address.Unmap() != local.Addr() {
+		l = nil
+	}
+	// A port without a name is not one to talk to (RFC 6335, section 6).
+	if l == nil || remote.Port() == 0 {
+		h.reset(now, local, remote, s)
+		return
+	}
+	h.listen(now, l, w, local, remote, s)
+}
+
+// deliver gives a segment to its connection. One that is to leave the SYN queue
+// needs a place among the flows and in the backlog of its listener; without one,
+// the ACK that would do it is dropped, and the peer, to whom the SYN-ACK is sent
+// again, repeats it.
+func (h *Host) deliver(now clock.Time, e *entry, s *tcp.Segment) {
+	opens := e.phase == halfOpen && s.TCP.Flags&(wire.ACK|wire.RST) == wire.ACK
+	if opens {
+		l := e.listener
+		if !take(&l.unfinished, 1, l.Backlog, defaultBacklog) {
+			h.drop(api.DropAcceptQueue)
+			releasePayload(s)
+			return
+		}
+		if !h.budget.takeFlow() {
+			l.unfinished.Add(-1)
+			h.drop(api.DropMemory)
+			releasePayload(s)
+			return
+		}
+	}
+	e.conn.Segment(now, s)
+	if opens {
+		if e.conn.State() == api.StateSynReceived || e.conn.Gone() {
+			e.listener.unfinished.Add(-1)
+			h.budget.flows.Add(-1)
+		} else {
+			h.unqueue(e)
+			e.phase = open
+			h.stats.Accepted++
+		}
+	}
+	h.touch(e)
+}
+
+// reset answers a segment for no connection (RFC 9293, section 3.10.7.1).
+func (h *Host) reset(now clock.Time, local, remote netip.AddrPort, s *tcp.Segment) {
+	h.drop(api.DropNoListener)
+	if s.TCP.Flags&wire.RST != 0 || !h.resetLimit.Allow(now, remote.Addr()) {
+		return
+	}
+	out := tcp.Out{TCP: resetFor(&s.TCP, s.Len)}
+	e := entry{loop: h.routes.IsOwn(remote.Addr())}
+	h.counters.ResetsOut++
+	h.counters.SegmentsOut++
+	h.replyTCP(local, remote, &out, &e)
+}
+
+// resetFor returns the RST that answers a segment with n bytes of payload.
+func resetFor(t *wire.TCP, n int64) wire.TCP {
+	if t.Flags&wire.ACK != 0 {
+		return wire.TCP{Seq: t.Ack, Flags: wire.RST}
+	}
+	ack := t.Seq + uint32(n)
+	if t.Flags&wire.SYN != 0 {
+		ack++
+	}
+	if t.Flags&wire.FIN != 0 {
+		ack++
+	}
+	return wire.TCP{Ack: ack, Flags: wire.RST | wire.ACK}
+}
+
+// checksumOK verifies the checksum of a transport with a pseudo-header.
+func checksumOK(pkt *ip.Packet, p *link.Packet) bool {
+	sum := wire.PseudoHeader(pkt.Src, pkt.Dst, pkt.Proto, pkt.Len-pkt.HeaderLen)
+	addRange(&sum, p, pkt.HeaderLen, pkt.Len)
+	return sum.Folded() == 0xffff
+}
+
+// addRange adds bytes [i, j) of p.
+func addRange(sum *wire.Checksum, p *link.Packet, i, j int) {
+	add := func(b []byte) {
+		from, to := min(max(i, 0), len(b)), min(max(j, 0), len(b))
+		sum.Add(b[from:to])
+		i -= len(b)
+		j -= len(b)
+	}
+	add(p.Header)
+	for k := range p.Payload {
+		add(p.Payload[k].Bytes())
+	}
+}
+
+// takePayload takes bytes [i, j) of p out of it, and releases the rest. What is in
+// the header is copied, since that is not ours to keep.
+func takePayload(p *link.Packet, i, j int) []api.Buffer {
+	bufs := p.Payload
+	p.Payload = nil
+	var head *api.Buffer
+	if n := len(p.Header); n > 0 {
+		if i < n && i < j {
+			head = api.CopyBuffer(p.Header[i:min(n, j)])
+		}
+		i, j = max(i-n, 0), max(j-n, 0)
+	}
+	kept := bufs[:0]
+	for k := range bufs {
+		buf := bufs[k]
+		n := buf.Len()
+		from, to := min(i, n), min(j, n)
+		i, j = max(i-n, 0), max(j-n, 0)
+		if from >= to {
+			buf.Release()
+			continue
+		}
+		buf.Trim(from, to)
+		kept = append(kept, buf)
+	}
+	clear(bufs[len(kept):])
+	if head != nil {
+		kept = append([]api.Buffer{*head}, kept...)
+	}
+	return kept
+}
+
+func releasePayload(s *tcp.Segment) {
+	for i := range s.Payload {
+		s.Payload[i].Release()
+	}
+	s.Payload = nil
+}

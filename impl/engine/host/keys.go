@@ -1,0 +1,64 @@
+package host
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"math/rand/v2"
+	"time"
+
+	"github.com/sluicenet/sluice/api/clock"
+)
+
+// What a derived secret is for. Two purposes never see the same one.
+const (
+	purposeRandom = iota + 1
+	purposeConnection
+	purposePorts
+	purposePortTable
+	purposeLoop
+)
+
+// secretWords is what a keyed hash gives: words that cannot be told from random
+// ones without the key.
+type secretWords [32]byte
+
+func (s *secretWords) word(i int) uint32 { return binary.LittleEndian.Uint32(s[4*i:]) }
+
+// derive hashes what, of fixed size for each purpose, with the key in front. The
+// lengths being fixed, SHA-256 serves as the keyed pseudo-random function that
+// RFC 6528, section 3, asks for.
+func derive(secret *[32]byte, purpose uint8, what any) secretWords {
+	var buf [32 + 1 + 36]byte
+	b := append(buf[:0], secret[:]...)
+	b = append(b, purpose)
+	switch w := what.(type) {
+	case tuple:
+		b = append(b, w.local[:]...)
+		b = append(b, w.remote[:]...)
+		b = binary.BigEndian.AppendUint16(b, w.localPort)
+		b = binary.BigEndian.AppendUint16(b, w.remotePort)
+	case uint64:
+		b = binary.BigEndian.AppendUint64(b, w)
+	default:
+		panic("BUG: nothing to derive a secret from")
+	}
+	return sha256.Sum256(b)
+}
+
+// isn returns the initial sequence number of a connection (RFC 6528, section 3;
+// RFC 9293, section 3.4.1, MUST-8, MUST-9): a clock of four microseconds and the
+// keyed hash of its addresses.
+func isn(now clock.Time, s *secretWords) uint32 {
+	return uint32(time.Duration(now)/(4*time.Microsecond)) + s.word(0)
+}
+
+// issAfter returns iss, or if that is before least, which a connection in
+// TIME-WAIT asks for, a number a little beyond least.
+func (h *Host) issAfter(iss, least uint32) uint32 {
+	if int32(iss-least) < 0 {
+		return least + h.rand.Uint32()&0xffff
+	}
+	return iss
+}
+
+func newConnRand(r *rand.Rand) *rand.PCG { return rand.NewPCG(r.Uint64(), r.Uint64()) }

@@ -1,0 +1,245 @@
+package host
+
+import (
+	"container/list"
+	"errors"
+	"net/netip"
+
+	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/ip"
+	"github.com/sluicenet/sluice/impl/engine/tcp"
+)
+
+// A tuple is a pair of addresses as a key: without pointers, so that it hashes
+// fast. An IPv4 address is written as an IPv6 one, which no packet has.
+type tuple struct {
+	local, remote         [16]byte
+	localPort, remotePort uint16
+}
+
+func tupleOf(local, remote netip.AddrPort) tuple {
+	return tuple{local.Addr().As16(), remote.Addr().As16(), local.Port(), remote.Port()}
+}
+
+// A phase is how far a connection has come, as the Host accounts for it.
+type phase uint8
+
+const (
+	dialling phase = iota // active, not established
+	halfOpen              // passive, not established: in the SYN queue
+	open                  // established
+)
+
+// An entry is a connection in the table.
+type entry struct {
+	conn     *tcp.Conn
+	key      tuple
+	listener *listening // that accepted it, or nil
+	timer    timer
+	phase    phase
+
+	label    uint32 // IPv6 flow label (RFC 6437)
+	loop     bool   // to an address of our own
+	fragment bool   // the path carries less than our floor: send without DF
+
+	pathExpires clock.Time // when the path MTU is to be tried again; clock.Never if it is the link's
+
+	events    tcp.Events // to be told
+	removed   bool       // from the table
+	inOutput  bool
+	inChanged bool
+	inReady   bool
+
+	inOrder, inQueue, inListener *list.Element
+}
+
+// config returns what a connection between local and remote is made from, and its
+// entry, which is not in the table yet.
+func (h *Host) config(now clock.Time, local, remote netip.AddrPort, flow *api.FlowConfig) (*tcp.Config, *entry) {
+	key := tupleOf(local, remote)
+	secret := derive(&h.cfg.Secret, purposeConnection, key)
+	e := &entry{
+		key: key, timer: timer{index: -1}, pathExpires: clock.Never,
+		label: secret.word(2) & 0xfffff, loop: h.routes.IsOwn(remote.Addr()),
+	}
+	e.timer.owner = e
+	name, opts := splitCongestion(flow.Congestion)
+	cfg := &tcp.Config{
+		Params: &h.cfg.Params, Flow: *flow, Local: local, Remote: remote,
+		ISS:      isn(now, &secret),
+		TSOffset: secret.word(1),
+		LinkMTU:  int64(h.cfg.MTU), PathMTU: int64(h.cfg.MTU), MaxGSO: int64(h.cfg.MaxGSO),
+		Controller: h.cfg.Controllers[name], ControllerOptions: opts,
+		Rand: newConnRand(h.rand), Budget: h.budget, Counters: &h.counters,
+	}
+	if h.cfg.ISN != nil {
+		cfg.ISS = h.cfg.ISN(local, remote, now)
+	}
+	if e.loop {
+		cfg.MaxGSO = maxLoopPacket
+	} else if p, ok := h.paths.Get(now, remote.Addr()); ok {
+		cfg.PathMTU = min(cfg.PathMTU, int64(p.MTU))
+		e.fragment, e.pathExpires = p.Fragment, p.Expires
+	}
+	return cfg, e
+}
+
+// insert puts a connection into the table.
+func (h *Host) insert(e *entry, c *tcp.Conn) {
+	e.conn = c
+	h.conns[e.key] = e
+	h.byConn[c] = e
+	e.inOrder = h.order.PushBack(e)
+	h.touch(e)
+}
+
+// remove takes a connection out of the table. It may still have events to tell.
+func (h *Host) remove(e *entry) {
+	if e.removed {
+		return
+	}
+	e.removed = true
+	h.unqueue(e)
+	if e.phase != halfOpen {
+		h.budget.flows.Add(-1)
+	}
+	delete(h.conns, e.key)
+	h.order.Remove(e.inOrder)
+	h.disarm(&e.timer)
+	if !e.inReady {
+		delete(h.byConn, e.conn)
+	}
+}
+
+// collect takes the events of a connection, and keeps the books.
+func (h *Host) collect(e *entry) {
+	ev := e.conn.TakeEvents()
+	if e.phase == halfOpen || ev == 0 && e.phase == open {
+		return // nobody knows of it yet
+	}
+	if e.phase == dialling && !e.removed {
+		switch {
+		case ev&tcp.EventEstablished != 0:
+			e.phase = open
+			h.stats.Opened++
+		case e.conn.Gone():
+			e.phase = open // count it once
+			if errors.Is(e.conn.CloseReason(), api.ErrRefused) {
+				h.stats.Refused++
+			} else {
+				h.stats.Failed++
+			}
+		}
+	}
+	if ev != 0 {
+		h.tell(e, ev)
+	}
+}
+
+// settle looks at what has become of a connection that has nothing more to send.
+func (h *Host) settle(now clock.Time, e *entry) {
+	h.collect(e)
+	switch {
+	case e.removed:
+	case e.conn.Gone():
+		if e.phase == halfOpen {
+			e.conn.ReleaseBuffers() // nobody else will
+		}
+		h.remove(e)
+	case e.conn.State() == api.StateTimeWait:
+		h.enterTimeWait(now, e)
+	default:
+		h.arm(&e.timer, min(e.conn.Deadline(), e.pathExpires))
+	}
+}
+
+// finish settles a connection that has ended, ahead of its turn, because its pair
+// of addresses is needed: what it still has to send goes to the replies.
+func (h *Host) finish(now clock.Time, e *entry) {
+	for h.replies.len() < maxReplies && e.conn.Poll(now, &h.out) {
+		h.replyTCP(e.conn.Local(), e.conn.Remote(), &h.out, e)
+	}
+	h.settle(now, e)
+}
+
+// ended reports whether e's connection is to leave the table.
+func ended(e *entry) bool { return e.conn.Gone() || e.conn.State() == api.StateTimeWait }
+
+// due implements timed.
+func (e *entry) due(h *Host, now clock.Time) {
+	again := clock.Never
+	if e.pathExpires <= now {
+		// RFC 8201, section 4: try the whole link again.
+		e.pathExpires, e.fragment = clock.Never, false
+		e.conn.SetPathMTU(now, int64(h.cfg.MTU))
+		h.touch(e)
+	}
+	if d := e.conn.Deadline(); d <= now {
+		e.conn.Timeout(now)
+		h.touch(e) // and settle will arm the timer
+	} else {
+		again = d
+	}
+	h.arm(&e.timer, min(again, e.pathExpires))
+}
+
+// Dial opens a connection. local is complete: its port was chosen by the caller,
+// with Ports. It fails with api.ErrPortInUse if the pair of addresses is taken
+// and its TIME-WAIT cannot be reused safely, and with api.ErrNoMemory if the
+// stack is at its limits. Other errors are those of Resolve and Route. cfg may be
+// nil.
+func (h *Host) Dial(now clock.Time, local, remote netip.AddrPort, cfg *api.FlowConfig, user any) (*tcp.Conn, error) {
+	flow, err := h.Resolve(cfg)
+	if err != nil {
+		return nil, err
+	}
+	remote = netip.AddrPortFrom(remote.Addr().Unmap().WithZone(""), remote.Port())
+	src, err := h.Route(remote.Addr(), local.Addr())
+	if err != nil {
+		return nil, err
+	}
+	local = netip.AddrPortFrom(src, local.Port())
+	if local.Port() == 0 || remote.Port() == 0 {
+		return nil, api.ErrInvalidAddress
+	}
+	key := tupleOf(local, remote)
+	if e := h.conns[key]; e != nil {
+		if ended(e) {
+			h.finish(now, e)
+		}
+		if h.conns[key] != nil {
+			return nil, api.ErrPortInUse
+		}
+	}
+	old := h.timeWait[key]
+	if old != nil && now.Sub(old.since) < timeWaitReuse {
+		return nil, api.ErrPortInUse
+	}
+	if h.budget.full() || !h.budget.takeFlow() {
+		return nil, api.ErrNoMemory
+	}
+	c, e := h.config(now, local, remote, &flow)
+	c.User = user
+	if old != nil {
+		c.ISS = h.issAfter(c.ISS, old.record.MinISS())
+	}
+	conn, err := tcp.NewActive(now, c)
+	if err != nil {
+		h.budget.flows.Add(-1)
+		return nil, err
+	}
+	conn.User = user
+	if old != nil {
+		h.forget(old)
+	}
+	h.insert(e, conn)
+	return conn, nil
+}
+
+// learnPathMTU keeps what an ICMP error has said and e's connection has believed.
+func (h *Host) learnPathMTU(now clock.Time, e *entry, p ip.PathMTU) {
+	p = h.paths.Set(now, e.conn.Remote().Addr(), p)
+	e.fragment, e.pathExpires = p.Fragment, p.Expires
+	h.arm(&e.timer, p.Expires)
+}
