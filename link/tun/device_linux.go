@@ -33,6 +33,7 @@ const (
 type device struct {
 	attr      link.Attributes
 	headerLen int // of the virtio header: 10, or 0 if there is none
+	inherited bool
 	onError   func(error)
 	file      *os.File
 	raw       syscall.RawConn
@@ -110,6 +111,12 @@ func (d *device) Close() error {
 	return err
 }
 
+func (d *device) isClosed() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.closed
+}
+
 func (d *device) errClosed() error { return fmt.Errorf("link %s: %w", d.attr.Name, net.ErrClosed) }
 
 // read hands packets to recv until the device is closed or has failed.
@@ -142,7 +149,7 @@ func (d *device) read(recv func(batch []link.Packet)) {
 // fill reads packets into the batch until that is full or nothing is left. It
 // returns false to wait for more.
 func (d *device) fill(fd uintptr) bool {
-	for failures := 0; len(d.batch) < batchSize; {
+	for failures := 0; len(d.batch) < batchSize && d.readError == nil; {
 		if d.small == nil {
 			d.small = api.Alloc(smallPage)
 		}
@@ -180,6 +187,10 @@ func (d *device) received(n int) {
 		d.dropsIn.Add(1)
 		return
 	}
+	if d.inherited && d.hasPacketInfo(n) {
+		d.readError = errPacketInfo
+		return
+	}
 	var o link.Offload
 	if d.headerLen > 0 {
 		var ok bool
@@ -206,4 +217,26 @@ func (d *device) received(n int) {
 	d.small = nil
 	d.bytesIn.Add(uint64(n))
 	d.batch = append(d.batch, p)
+}
+
+var errPacketInfo = errors.New("packet information stands before each packet: whoever opens the inherited descriptor must set IFF_NO_PI")
+
+// hasPacketInfo reports whether a struct tun_pi stands before what was read.
+// TUNGETIFF does not tell: it shows IFF_NOFILTER in the same bit as IFF_NO_PI.
+func (d *device) hasPacketInfo(n int) bool {
+	b := d.small.Bytes()[:min(n, smallPage)]
+	if v := b[0] >> 4; v == 4 || v == 6 || len(b) < 5 {
+		return false
+	}
+	pi := b[:4] // flags, and then the EtherType in network order
+	if d.headerLen > 0 {
+		pi = d.header[:4]
+	}
+	switch proto := uint16(pi[2])<<8 | uint16(pi[3]); proto {
+	case unix.ETH_P_IP:
+		return b[4]>>4 == 4
+	case unix.ETH_P_IPV6:
+		return b[4]>>4 == 6
+	}
+	return false
 }

@@ -3,7 +3,6 @@ package tun
 import (
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -30,12 +29,14 @@ func (d *device) Send(batch []link.Packet) error {
 	err := d.raw.Write(d.drainFunc)
 	s.batch = nil
 	switch {
-	case errors.Is(err, os.ErrClosed):
+	case err != nil && d.isClosed(): // err has no name outside package os
 		return d.errClosed()
-	case err == nil && s.err != nil:
+	case err != nil:
+		return fmt.Errorf("link %s: %w", d.attr.Name, err)
+	case s.err != nil:
 		return fmt.Errorf("link %s: the device has failed: %w", d.attr.Name, s.err)
 	}
-	return err
+	return nil
 }
 
 // drain writes the batch. It always returns true: there is no waiting.

@@ -16,8 +16,8 @@ type Config struct {
 	Name string
 
 	// HasFD says that FD is an open descriptor of /dev/net/tun to which a TUN
-	// device without IFF_NO_PI's packet information is attached; Name is then
-	// not used. The link owns the descriptor from the moment Open succeeds.
+	// device is attached, with IFF_NO_PI; Name is then not used. If Open
+	// succeeds the link owns the descriptor, which may have changed its number.
 	HasFD bool
 	FD    int
 
@@ -31,8 +31,8 @@ type Config struct {
 	Offload OffloadMode
 
 	// OnError, if not nil, is called once when the device has failed for
-	// good, as when it has been deleted. Nothing is received from then on. It
-	// may call Close.
+	// good: it has been deleted, or an inherited one was opened without
+	// IFF_NO_PI. Nothing is received from then on. It may call Close.
 	OnError func(error)
 }
 

@@ -84,9 +84,6 @@ func adopt(cfg Config) (link.Link, error) {
 	if flags&unix.IFF_TAP != 0 {
 		return nil, fmt.Errorf("tun: descriptor %d is %s, a TAP device, which carries Ethernet frames; open it with IFF_TUN", cfg.FD, name)
 	}
-	if flags&unix.IFF_NO_PI == 0 {
-		return nil, fmt.Errorf("tun: descriptor %d (%s) puts packet information before each packet; open it with IFF_NO_PI", cfg.FD, name)
-	}
 	if cfg.MTU == 0 {
 		cfg.MTU = 1500
 	}
@@ -102,6 +99,7 @@ func adopt(cfg Config) (link.Link, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.inherited = true
 	unix.Close(cfg.FD)
 	return d, nil
 }

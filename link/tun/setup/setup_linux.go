@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -43,7 +44,26 @@ func Configure(name string, mtu int, addresses ...netip.Prefix) error {
 	if err := netlink.LinkSetUp(dev); err != nil {
 		return explain(name, "set it up", err)
 	}
+	for _, a := range addresses {
+		if err := awaitLocal(a.Addr()); err != nil {
+			return explain(name, fmt.Sprintf("see the address %v at work", a), err)
+		}
+	}
 	return nil
+}
+
+// awaitLocal waits until the kernel takes packets to the address for its own. It
+// makes an IPv6 address known at once, but its route only in a work item that
+// runs a little later; until then it would drop the first packets.
+func awaitLocal(a netip.Addr) error {
+	for range 2000 {
+		routes, err := netlink.RouteGet(a.AsSlice())
+		if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			return nil
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return errors.New("no local route after 2 s")
 }
 
 func explain(name, what string, err error) error {
