@@ -1,0 +1,210 @@
+package tcp
+
+import (
+	"time"
+
+	"github.com/sluicenet/sluice/api/cc"
+	"github.com/sluicenet/sluice/api/clock"
+)
+
+const dupThresh = 3
+
+// sendLimit is what kept Poll from sending more.
+type sendLimit uint8
+
+const (
+	limitApp sendLimit = iota // nothing was there to send
+	limitCwnd
+	limitRwnd
+	limitOther // Nagle, pacing
+)
+
+// prrState is proportional rate reduction (RFC 9937).
+type prrState struct {
+	delivered, out, recoverFS int64
+}
+
+// rateState keeps the books of delivery-rate samples (draft-ietf-ccwg-bbr).
+type rateState struct {
+	delivered, lost int64 // totals
+	deliveredAt     clock.Time
+	firstSent       clock.Time
+	appLimitedUntil int64 // total delivered at which the application's pause is over; 0: none
+	round           uint64
+	roundEnd        uint64 // SND.NXT when the round began
+	last            int64  // bytes per second, of the last valid sample
+
+	// The newest transmission that the present ACK has delivered.
+	newest   txRec
+	hasNewer bool
+}
+
+// initialWindow is IW of RFC 6928, section 2; one segment if a SYN was lost
+// (RFC 5681, section 3.1).
+func (c *Conn) initialWindow() int64 {
+	switch {
+	case c.synRexmits > 0:
+		return c.mss
+	case c.p.InitialWindow > 0:
+		return max(c.p.InitialWindow, c.mss)
+	}
+	return min(10*c.mss, max(2*c.mss, 14600))
+}
+
+func (c *Conn) env(now clock.Time) *cc.Env {
+	return &cc.Env{
+		Local: c.cfg.Local, Remote: c.cfg.Remote,
+		MSS: max(c.mss, 1), InitialWindow: c.initialWindow(), Now: now,
+		SRTT: c.rtt.srtt, MinRTT: c.rtt.min, SACK: c.sackOK,
+		Rand: c.cfg.Rand, Trace: func(string, float64) {},
+	}
+}
+
+// checkController finds out whether the factory takes its options. The
+// controller itself is made when the MSS and the RTT are known.
+func (c *Conn) checkController(now clock.Time) error {
+	if c.cfg.Controller == nil {
+		panic("BUG: connection without a congestion controller")
+	}
+	mss := c.mss
+	c.mss = c.announcedMSS
+	_, err := c.cfg.Controller.New(c.env(now), c.cfg.ControllerOptions)
+	c.mss = mss
+	c.ctlName = c.cfg.Controller.Name()
+	return err
+}
+
+func (c *Conn) startCongestionControl(now clock.Time) {
+	ctl, err := c.cfg.Controller.New(c.env(now), c.cfg.ControllerOptions)
+	if err != nil {
+		// The options were good when the connection was made. A factory that has
+		// changed its mind gets the least window rather than a panic.
+		ctl = fixedWindow(c.mss)
+	}
+	c.ctl = ctl
+	c.rate.deliveredAt, c.rate.firstSent = now, now
+	c.rate.roundEnd = c.sndNxt
+	c.maxFlight = c.initialWindow()
+	c.takeControl()
+}
+
+type fixedWindow int64
+
+func (fixedWindow) OnAck(*cc.AckEvent)               {}
+func (fixedWindow) OnCongestion(*cc.CongestionEvent) {}
+func (w fixedWindow) Control() cc.Control {
+	return cc.Control{Cwnd: int64(w), Ssthresh: cc.NoThreshold}
+}
+
+// takeControl asks the controller and holds what it says within bounds.
+func (c *Conn) takeControl() {
+	k := c.ctl.Control()
+	c.ssthresh = min(max(k.Ssthresh, c.mss), cc.NoThreshold)
+	if _, owner := c.ctl.(cc.RecoveryOwner); owner || c.phase != cc.Recovery {
+		c.cwnd = max(min(k.Cwnd, c.p.MaxWindow), c.mss)
+	}
+	if k.Pacing <= 0 {
+		c.tm.stop(tmPace)
+	}
+}
+
+// pipe is the bytes in flight (RFC 6675, section 4).
+func (c *Conn) pipe() int64 {
+	return max(0, int64(c.sndNxt-c.sndUna)-c.sb.sacked-c.sb.lost+c.sb.rexmit-c.renoSacked)
+}
+
+// ---- delivery rate and rounds ----
+
+// stampSend notes the state of delivery in a record about to be sent.
+func (c *Conn) stampSend(now clock.Time, r *txRec) {
+	pipe := c.pipe()
+	if pipe == 0 {
+		c.rate.firstSent, c.rate.deliveredAt = now, now
+	}
+	r.sentAt = now
+	r.delivered, r.deliveredAt, r.firstSentAt = c.rate.delivered, c.rate.deliveredAt, c.rate.firstSent
+	r.inFlight, r.lostAtTx = pipe+r.len(), c.rate.lost
+	r.flags &^= recAppLimited
+	if c.rate.appLimitedUntil != 0 {
+		r.flags |= recAppLimited
+	}
+}
+
+// delivered notes that n bytes of r have arrived.
+func (c *Conn) noteDelivered(r *txRec, n int64) {
+	if !c.rate.hasNewer || r.sentAt > c.rate.newest.sentAt || r.sentAt == c.rate.newest.sentAt && r.end > c.rate.newest.end {
+		c.rate.newest, c.rate.hasNewer = *r, true
+	}
+}
+
+// rateSample makes the sample of one ACK that delivered n bytes.
+func (c *Conn) rateSample(now clock.Time, n int64) (s cc.RateSample) {
+	c.rate.delivered += n
+	if n > 0 {
+		c.rate.deliveredAt = now
+	}
+	if c.rate.appLimitedUntil != 0 && c.rate.delivered > c.rate.appLimitedUntil {
+		c.rate.appLimitedUntil = 0
+	}
+	if !c.rate.hasNewer {
+		return s
+	}
+	r := &c.rate.newest
+	c.rate.hasNewer = false
+	c.rate.firstSent = r.sentAt
+	s.PriorDelivered = r.delivered
+	s.Delivered = c.rate.delivered - r.delivered
+	s.SendInterval, s.AckInterval = r.sentAt.Sub(r.firstSentAt), now.Sub(r.deliveredAt)
+	s.Interval = max(s.SendInterval, s.AckInterval)
+	s.TxInFlight, s.LostSinceTx = r.inFlight, c.rate.lost-r.lostAtTx
+	s.AppLimited = r.flags&recAppLimited != 0
+	s.Retransmit = r.flags&recEverRexmit != 0
+	// An interval below the least RTT is an artefact of aggregated ACKs.
+	s.Valid = s.Interval > 0 && s.Interval >= c.rtt.min
+	if s.Valid {
+		c.rate.last = int64(float64(s.Delivered) * float64(time.Second) / float64(s.Interval))
+	}
+	return s
+}
+
+// round reports whether this ACK begins a packet-timed round trip.
+func (c *Conn) roundTrip() bool {
+	if c.sndUna <= c.rate.roundEnd {
+		return false
+	}
+	c.rate.round++
+	c.rate.roundEnd = c.sndNxt
+	return true
+}
+
+// ---- pacing ----
+
+// paced reports whether sending has to wait, and arms the timer if so.
+func (c *Conn) paced(now clock.Time) bool {
+	if c.ctl.Control().Pacing <= 0 || c.paceAt <= now {
+		return false
+	}
+	c.tm[tmPace] = c.paceAt
+	return true
+}
+
+// notePaced moves the next release time by what n bytes take at the pacing rate.
+// A pause earns no more than one burst.
+func (c *Conn) notePaced(now clock.Time, n int64) {
+	k := c.ctl.Control()
+	if k.Pacing <= 0 {
+		return
+	}
+	rate := float64(k.Pacing)
+	quantum := float64(c.quantum(k))
+	earned := clock.Time(min(quantum/rate, 1) * float64(time.Second))
+	c.paceAt = max(c.paceAt, now-earned) + clock.Time(min(float64(n)/rate, 60)*float64(time.Second))
+}
+
+// quantum is the largest burst: by default what a millisecond carries.
+func (c *Conn) quantum(k cc.Control) int64 {
+	if k.Quantum > 0 {
+		return max(k.Quantum, c.mss)
+	}
+	return min(max(2*c.mss, int64(k.Pacing)/1000), 64<<10)
+}

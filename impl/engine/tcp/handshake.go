@@ -1,0 +1,195 @@
+package tcp
+
+import (
+	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/wire"
+)
+
+// NewActive returns a connection in SYN-SENT, whose SYN the next Poll returns.
+// The error is the controller factory's.
+func NewActive(now clock.Time, cfg *Config) (*Conn, error) {
+	c := newConn(now, cfg)
+	if err := c.checkController(now); err != nil {
+		return nil, err
+	}
+	c.state = api.StateSynSent
+	c.synDue = true
+	c.sackOK, c.tsOK, c.scaleOK = !c.p.NoSACK, !c.p.NoTimestamps, !c.p.NoWindowScale // as offered
+	c.watchUser(now)
+	return c, nil
+}
+
+// NewPassive returns a connection in SYN-RECEIVED that comes from LISTEN and
+// remembers that (MUST-11). syn is the SYN received, the payload of which is
+// released: the peer will send it again (RFC 9293, section 3.10.7.2).
+func NewPassive(now clock.Time, cfg *Config, syn *Segment) (*Conn, error) {
+	defer releasePayload(syn)
+	c := newConn(now, cfg)
+	if err := c.checkController(now); err != nil {
+		return nil, err
+	}
+	c.passive = true
+	c.state = api.StateSynReceived
+	c.sackOK, c.tsOK, c.scaleOK = !c.p.NoSACK, !c.p.NoTimestamps, !c.p.NoWindowScale
+	c.takeSyn(now, syn)
+	c.synDue = true
+	c.stats.segsReceived++
+	c.watchUser(now)
+	return c, nil
+}
+
+// maxSynAcks bounds what one SYN from an unverified address can make us send
+// (RFC 4987).
+const maxSynAcks = 6
+
+// takeSyn takes in the peer's SYN: its sequence number and its options.
+func (c *Conn) takeSyn(now clock.Time, s *Segment) {
+	c.irs = seqBase | uint64(s.TCP.Seq)
+	c.rcvNxt = c.irs + 1
+	c.lastAckSent = c.rcvNxt
+	c.rcvUp = c.irs
+	c.rcvEdge = max(c.rcvEdge, c.rcvNxt)
+	c.rcvMSS = 0
+	o := &s.TCP.Options
+	c.sackOK = c.sackOK && o.SACKPermitted
+	if c.tsOK = c.tsOK && o.HasTimestamps; c.tsOK {
+		c.tsRecent, c.tsRecentAt, c.hasTSRecent = o.TSval, now, true
+	}
+	// RFC 7323, section 2.2: scaling is used if both sent the option, and never
+	// in the window field of a SYN.
+	if c.scaleOK = c.scaleOK && o.HasWindowScale; c.scaleOK {
+		c.sndScale = min(o.WindowScale, maxWindowScale)
+	} else {
+		c.sndScale, c.rcvScale = 0, 0
+	}
+	// RFC 9293, section 3.7.1: without the option 536 or 1220 (MUST-15).
+	c.peerMSS = 536
+	if c.v6 {
+		c.peerMSS = 1220
+	}
+	if o.HasMSS {
+		c.peerMSS = max(int64(o.MSS), c.p.MinMSS)
+	}
+	c.updateMSS()
+	c.sndEdge = c.sndUna + uint64(s.TCP.Window)
+	c.sndWl1, c.sndWl2 = c.irs, c.sndUna
+	c.maxSndWnd = int64(s.TCP.Window)
+}
+
+// segmentSynSent is RFC 9293, section 3.10.7.3.
+func (c *Conn) segmentSynSent(now clock.Time, s *Segment) {
+	h := &s.TCP
+	ackOK := false
+	// First, check the ACK bit.
+	if h.Flags&wire.ACK != 0 {
+		ack := unwrap(c.sndUna, h.Ack)
+		if ack <= c.iss || ack > c.sndNxt {
+			c.drop(api.DropBadAck)
+			if h.Flags&wire.RST == 0 {
+				c.replyReset(now, s)
+			}
+			return
+		}
+		ackOK = true
+	}
+	// Second, check the RST bit.
+	if h.Flags&wire.RST != 0 {
+		if !ackOK {
+			c.drop(api.DropReset)
+			return
+		}
+		c.end(api.ErrRefused)
+		return
+	}
+	// Fourth, check the SYN bit.
+	if h.Flags&wire.SYN == 0 {
+		c.drop(api.DropNoAck)
+		return
+	}
+	c.lastRecv = now
+	c.takeSyn(now, s)
+	c.rcvEdge = c.rcvNxt + uint64(min(c.cfg.Flow.ReceiveBuffer, 65535)) // as our SYN announced
+	if !ackOK {
+		// Simultaneous open (MUST-10): the SYN becomes a SYN-ACK.
+		c.setState(api.StateSynReceived)
+		c.synDue = true
+		return
+	}
+	c.synDue = false
+	c.sndUna = c.iss + 1
+	c.sndEdge = c.sndUna + uint64(h.Window)
+	c.sndWl2 = c.sndUna
+	c.synSample(now, h)
+	c.establish(now)
+	c.ackNow = true
+	// "If there are other controls or text in the segment, then continue
+	// processing at the sixth step."
+	c.segmentText(now, s, c.irs+1)
+}
+
+// synSample takes the RTT of the handshake (Karn: not of a SYN sent twice,
+// unless timestamps tell).
+func (c *Conn) synSample(now clock.Time, h *wire.TCP) {
+	if c.synRexmits == 0 {
+		c.rtt.sample(now.Sub(c.lastSend), 1, &c.p)
+	} else if c.tsOK && h.Options.HasTimestamps {
+		if d, ok := c.tsSample(now, h.Options.TSecr); ok {
+			c.rtt.sample(d, 1, &c.p)
+		}
+	}
+}
+
+// pollSyn sends the SYN or the SYN-ACK, the same options each time.
+func (c *Conn) pollSyn(now clock.Time, out *Out) {
+	c.synDue = false
+	flags := wire.SYN
+	if c.state == api.StateSynReceived {
+		flags |= wire.ACK
+	}
+	first := c.sndNxt == c.iss
+	c.sndNxt = c.iss + 1
+	if !first {
+		c.stats.rexmits++
+		c.cfg.Counters.Retransmits++
+	}
+	c.header(now, out, c.iss, flags)
+	o := &out.TCP.Options
+	o.HasMSS, o.MSS = true, uint16(c.announcedMSS) // SHLD-5, MAY-3
+	o.SACKPermitted = c.sackOK
+	if c.scaleOK {
+		o.HasWindowScale, o.WindowScale = true, c.rcvScale
+	}
+	if !c.tm.armed(tmRetransmit) {
+		c.tm[tmRetransmit] = now.Add(c.currentRTO())
+	}
+}
+
+// onSynTimeout retransmits a SYN or SYN-ACK (MUST-22).
+func (c *Conn) onSynTimeout(now clock.Time) {
+	if c.passive && c.synRexmits+1 >= maxSynAcks {
+		c.end(api.ErrTimeout)
+		return
+	}
+	c.synRexmits++
+	c.backoff++
+	c.stats.timeouts++
+	c.synDue = true
+	c.noteR1()
+}
+
+// segmentSynReceivedAck is the fifth check of section 3.10.7.4 in SYN-RECEIVED.
+func (c *Conn) segmentSynReceivedAck(now clock.Time, s *Segment, seq, ack uint64) bool {
+	if ack <= c.sndUna || ack > c.sndNxt {
+		c.drop(api.DropBadAck)
+		c.replyReset(now, s)
+		return false
+	}
+	c.sndUna = c.iss + 1
+	c.sndWl1, c.sndWl2 = 0, 0
+	c.updateSendWindow(seq, ack, s.TCP.Window)
+	c.synDue = false
+	c.synSample(now, &s.TCP)
+	c.establish(now)
+	return true
+}

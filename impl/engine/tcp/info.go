@@ -1,0 +1,55 @@
+package tcp
+
+import (
+	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/cc"
+	"github.com/sluicenet/sluice/api/clock"
+)
+
+// Info returns a snapshot; its three civil times are left to the caller, who
+// gets them from Times.
+func (c *Conn) Info(now clock.Time) api.Info {
+	f := &c.cfg.Flow
+	i := api.Info{
+		State: c.state, Src: c.cfg.Local, Dst: c.cfg.Remote, Congestion: c.ctlName,
+		Cwnd:     c.cwnd,
+		InFlight: c.pipe(), SendWindow: c.sndWnd(), RecvWindow: max(0, c.rcvWnd()),
+		SendQueue:    int64(c.sq.end - min(max(c.sndUna, c.iss+1), c.sq.end)),
+		ReceiveQueue: c.rq.size, OutOfOrder: c.ooo.bytes, Memory: c.sq.charged + c.rcvCharged,
+		SRTT: c.rtt.srtt, RTTVar: c.rtt.rttvar, MinRTT: c.rtt.min, RTO: c.currentRTO(), Backoff: c.backoff,
+		SendMSS: c.mss, RecvMSS: c.announcedMSS, PathMTU: c.pathMTU,
+		SendWindowScale: -1, RecvWindowScale: -1,
+		SACK: c.sackOK, Timestamps: c.tsOK,
+		BytesSent: c.stats.bytesSent, BytesReceived: c.stats.bytesReceived,
+		BytesRetransmitted: c.stats.bytesRexmit, BytesAcked: c.Acked(),
+		SegmentsSent: c.stats.segsSent, SegmentsReceived: c.stats.segsReceived,
+		Retransmits: c.stats.rexmits, SpuriousRetransmits: c.stats.spurious,
+		DupAcks: c.stats.dupAcks, Timeouts: c.stats.timeouts,
+		DeliveryRate:    c.rate.last,
+		UrgentPending:   c.urgentPending(),
+		KeepaliveProbes: c.kaSent, SoftError: c.softErr,
+		TTL: f.TTL, DSCP: f.DSCP, NoDelay: f.NoDelay,
+		SendBuffer: f.SendBuffer, RecvBuffer: f.ReceiveBuffer,
+	}
+	if c.ssthresh < cc.NoThreshold {
+		i.Ssthresh = c.ssthresh
+	}
+	if c.scaleOK && c.peerMSS != 0 {
+		i.SendWindowScale, i.RecvWindowScale = int(c.sndScale), int(c.rcvScale)
+	}
+	if c.ctl != nil {
+		i.PacingRate = int64(c.ctl.Control().Pacing)
+	}
+	if c.state == api.StateTimeWait {
+		i.Timer, i.TimerLeft = "timewait", max(0, c.tw.deadline.Sub(now))
+		return i
+	}
+	first := clock.Never
+	for t, name := range timerNames {
+		if name != "" && c.tm[t] < first {
+			first = c.tm[t]
+			i.Timer, i.TimerLeft = name, max(0, c.tm[t].Sub(now))
+		}
+	}
+	return i
+}

@@ -1,0 +1,420 @@
+package tcp
+
+import (
+	"time"
+
+	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/cc"
+	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/wire"
+)
+
+// segmentAck is the fifth step of section 3.10.7.4 in the synchronised states:
+// ack is within what RFC 5961 allows. pure says that the segment came with
+// neither data nor FIN.
+func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure bool) {
+	var (
+		before      = c.pipe()
+		outstanding = c.sndUna < c.sndNxt
+		closed      = c.sndWnd() == 0
+		priorUna    = c.sndUna
+		cum, fresh  int64 // bytes newly acknowledged in order; those of them new
+		sacked      int64
+		lost        int64
+		rtt         = time.Duration(-1)
+	)
+	if ack < c.sndUna {
+		// An old ACK. Its SACK blocks may still tell of a duplicate.
+		c.takeSack(h, ack, &sacked)
+		return
+	}
+	if ack > c.sndUna {
+		cum = int64(ack - c.sndUna)
+		fresh, rtt = c.ackBytes(now, h, ack)
+	}
+	c.takeSack(h, ack, &sacked)
+	windowChanged := c.updateSendWindow(seq, ack, h.Window)
+	if closed && c.sndWnd() > 0 {
+		c.windowOpened()
+	}
+	if _, persistToo := c.userTimeout(); !persistToo && (c.sndEdge < c.sndNxt || c.sndWnd() == 0) {
+		// The peer answers, though it takes nothing (MUST-37, SHLD-17).
+		c.progressAt = now
+		c.retries = 0
+	}
+
+	// RFC 5681, section 2: duplicate acknowledgement. With SACK, one is an ACK
+	// that reports something new (RFC 6675, section 2).
+	dup := false
+	if c.sackOK {
+		dup = sacked > 0 && cum == 0
+	} else {
+		dup = outstanding && pure && cum == 0 && ack == priorUna && !windowChanged
+	}
+	if dup {
+		c.dupAcks++
+		c.stats.dupAcks++
+		if !c.sackOK {
+			sacked = c.renoDuplicate()
+		}
+	}
+	if cum > 0 {
+		c.dupAcks = 0
+	}
+	delivered := fresh + sacked
+
+	lost = c.detectLoss(now, cum, sacked, delivered)
+	if c.ctl == nil || c.state == api.StateClosed {
+		return
+	}
+	if c.phase == cc.Recovery {
+		c.prrAck(delivered, cum > 0 && lost == 0)
+	}
+	if delivered > 0 {
+		c.rate.lost += lost
+		e := &c.ackEvent
+		*e = cc.AckEvent{
+			Now: now, Phase: c.phase,
+			CumAcked: cum, Sacked: sacked, Delivered: delivered, Lost: lost,
+			FlightBefore: before, FlightAfter: c.pipe(),
+			SndUna: c.sndUna, SndNxt: c.sndNxt,
+			Rate:        c.rateSample(now, delivered),
+			RoundStart:  c.roundTrip(),
+			Round:       c.rate.round,
+			CwndLimited: priorUna < c.cwndLimited,
+			AppLimited:  c.limit == limitApp,
+			RwndLimited: c.limit == limitRwnd,
+			MaxFlight:   c.maxFlight,
+			TotalLost:   c.rate.lost, TotalDelivered: c.rate.delivered,
+		}
+		e.RTT = cc.RTT{Sample: rtt, Smoothed: c.rtt.srtt, Var: c.rtt.rttvar, Min: c.rtt.min}
+		c.ctl.OnAck(e)
+		c.takeControl()
+	}
+	c.afterAck(now, cum)
+}
+
+// ackBytes moves SND.UNA to ack, and returns how many of the bytes had not been
+// reported before, and an RTT sample, or -1.
+func (c *Conn) ackBytes(now clock.Time, h *wire.TCP, ack uint64) (fresh int64, rtt time.Duration) {
+	sampleAt := clock.Never
+	rexmitted := false
+	first := int64(0)
+	c.sb.ack(ack, func(r *txRec, n int64) {
+		if first == 0 {
+			first = min(n, c.mss)
+		}
+		if r.flags&recEverRexmit != 0 {
+			rexmitted = true
+		}
+		if r.flags&recSacked != 0 {
+			return
+		}
+		fresh += n
+		c.noteDelivered(r, n)
+		if r.flags&recEverRexmit == 0 && r.end <= ack {
+			sampleAt = r.sentAt
+		}
+	})
+	if !c.sackOK && c.renoSacked > 0 {
+		// Duplicate ACKs have stood for everything but what was missing.
+		n := min(c.renoSacked, max(0, fresh-first))
+		c.renoSacked -= n
+		fresh -= n
+	}
+	wasFull := c.sq.charged >= c.cfg.Flow.SendBuffer
+	if freed := c.sq.ack(min(ack, c.sq.end)); freed > 0 && c.cfg.Budget != nil {
+		c.cfg.Budget.Release(freed)
+	}
+	if wasFull && c.sq.charged < c.cfg.Flow.SendBuffer {
+		c.events |= EventWrite
+	}
+	c.sndUna = ack
+	c.renoSacked = min(c.renoSacked, int64(c.sndNxt-c.sndUna))
+	c.events |= EventAcked
+	c.progressAt = now
+	c.retries = 0
+
+	// RFC 6298, section 3: Karn's rule, or the timestamp echoed.
+	rtt = -1
+	switch {
+	case sampleAt != clock.Never && !rexmitted:
+		rtt = now.Sub(sampleAt)
+	case c.tsOK && h.Options.HasTimestamps:
+		if d, ok := c.tsSample(now, h.Options.TSecr); ok {
+			rtt = d
+		}
+	}
+	if rtt >= 0 {
+		flight := int64(c.sndNxt-c.sndUna) + fresh
+		c.rtt.sample(rtt, (flight+2*c.mss-1)/(2*c.mss), &c.p)
+		rtt = c.rtt.last
+		c.backoff = 0
+	}
+	return fresh, rtt
+}
+
+// takeSack marks what the SACK blocks report.
+func (c *Conn) takeSack(h *wire.TCP, ack uint64, sacked *int64) {
+	if !c.sackOK {
+		return
+	}
+	o := &h.Options
+	for i := 0; i < int(min(o.SACKCount, 4)); i++ {
+		b := seqRange{unwrap(c.sndUna, o.SACK[i].Left), unwrap(c.sndUna, o.SACK[i].Right)}
+		if b.start >= b.end || b.end > c.sndNxt {
+			continue // inverted, or of what was never sent
+		}
+		if i == 0 && (b.end <= ack || o.SACKCount > 1 && c.encloses(&o.SACK[1], b)) {
+			// RFC 2883, section 4: a duplicate, below the ACK or within the next
+			// block. It tells of needless retransmissions and of nothing else.
+			if c.stats.rexmits > c.stats.spurious {
+				c.stats.spurious++
+			}
+			continue
+		}
+		if b.start < c.sndUna {
+			continue // of what was acknowledged: old
+		}
+		*sacked += c.sb.sack(b, func(r *txRec) { c.noteDelivered(r, r.len()) })
+	}
+}
+
+func (c *Conn) encloses(outer *wire.SACKBlock, b seqRange) bool {
+	l, r := unwrap(c.sndUna, outer.Left), unwrap(c.sndUna, outer.Right)
+	return l <= b.start && b.end <= r && c.sb.ranges.covers(b)
+}
+
+// renoDuplicate counts a duplicate ACK without SACK: a segment has left the
+// network. No more of them are believed than segments were under way when the
+// episode began (RFC 5681, section 3.2, against forged ones).
+func (c *Conn) renoDuplicate() int64 {
+	limit := c.sndNxt
+	if c.phase == cc.Recovery {
+		limit = min(limit, c.recoveryPoint)
+	} else if c.phase == cc.Loss {
+		return 0
+	}
+	room := int64(limit-min(limit, c.sndUna)) - c.mss - c.renoSacked
+	n := max(0, min(c.mss, room))
+	c.renoSacked += n
+	return n
+}
+
+// detectLoss drives the recovery state, and returns the bytes newly thought lost.
+func (c *Conn) detectLoss(now clock.Time, cum, sacked, delivered int64) (lost int64) {
+	if c.ctl == nil {
+		return 0
+	}
+	if (c.phase == cc.Recovery || c.phase == cc.Loss) && c.sndUna >= c.recoveryPoint {
+		c.leaveRecovery(now)
+	}
+	edge := uint64(0)
+	if c.sackOK {
+		edge = c.sb.lossEdge(c.mss)
+	}
+	switch c.phase {
+	case cc.Open, cc.Disorder, cc.CWR:
+		enter := false
+		if c.sackOK {
+			// RFC 6675, section 5: DupThresh duplicate ACKs, or IsLost(HighACK+1).
+			enter = (c.dupAcks >= dupThresh || edge > c.sndUna) && c.sndUna < c.sndNxt && len(c.sb.ranges) > 0
+		} else {
+			// RFC 6582, section 3.2, step 2: not for segments retransmitted before.
+			enter = c.dupAcks >= dupThresh && c.sndUna > c.recover && c.sndUna < c.sndNxt
+		}
+		if enter {
+			return c.enterRecovery(now, edge, sacked, delivered)
+		}
+		if c.dupAcks > 0 || len(c.sb.ranges) > 0 {
+			c.phase = cc.Disorder
+		} else {
+			c.phase = cc.Open
+			c.limitedTx = 0
+		}
+	case cc.Recovery:
+		lost = c.sb.markLost(edge)
+		if !c.sackOK && cum > 0 {
+			// RFC 6582, section 3.2, step 3: a partial ACK shows the next hole.
+			lost += c.loseHead()
+			c.forceRexmit = true
+		}
+		c.lossCount += lost
+	case cc.Loss:
+		// RFC 6675, section 5.1: no new episode before RecoveryPoint. But what
+		// was sent since may be lost as well.
+		lost = c.sb.markLost(edge)
+	}
+	return lost
+}
+
+// loseHead marks the first segment as lost.
+func (c *Conn) loseHead() int64 {
+	l := c.sb.live()
+	if len(l) == 0 || l[0].flags&(recSacked|recLost) != 0 {
+		return 0
+	}
+	if l[0].len() > c.mss {
+		c.sb.split(0, l[0].start+uint64(c.mss))
+	}
+	return c.sb.lose(&c.sb.live()[0])
+}
+
+// enterRecovery begins fast recovery (RFC 6675, section 5; RFC 6582).
+func (c *Conn) enterRecovery(now clock.Time, edge uint64, sacked, delivered int64) (lost int64) {
+	flight := max(int64(c.sndNxt-c.sndUna)-c.limitedTx, c.mss)
+	inFlight := c.pipe()
+	lost = c.sb.markLost(edge)
+	lost += c.loseHead()
+	c.lossCount = lost
+	c.phase = cc.Recovery
+	c.recoveryPoint, c.recover = c.sndNxt, c.sndNxt
+	c.rescued, c.rtoRestarted = false, false
+	c.forceRexmit = true
+	c.limitedTx = 0
+	c.sb.highRxt = c.sndUna
+	c.congested(now, cc.LossDetected, lost, flight, inFlight, false)
+	if o, ok := c.ctl.(cc.RecoveryOwner); ok {
+		o.EnterRecovery(now, inFlight)
+		c.takeControl()
+	}
+	// RFC 9937, section 6.
+	c.prr = prrState{recoverFS: max(1, int64(c.sndNxt-c.sndUna)-c.sb.sacked-c.renoSacked+delivered)}
+	return lost
+}
+
+// congested tells the controller of an episode.
+func (c *Conn) congested(now clock.Time, kind cc.CongestionKind, lost, flight, inFlight int64, repeat bool) {
+	c.congEvent = cc.CongestionEvent{
+		Now: now, Kind: kind, Lost: lost, FlightSize: flight,
+		InFlight: inFlight, SndNxt: c.sndNxt, Repeat: repeat,
+	}
+	c.ctl.OnCongestion(&c.congEvent)
+	c.maxFlight = 0
+	c.takeControl()
+}
+
+func (c *Conn) leaveRecovery(now clock.Time) {
+	was := c.phase
+	c.phase = cc.Open
+	if len(c.sb.ranges) > 0 {
+		c.phase = cc.Disorder
+	}
+	c.dupAcks, c.renoSacked, c.limitedTx = 0, 0, 0
+	c.forceRexmit = false
+	if o, ok := c.ctl.(cc.RecoveryOwner); ok && was == cc.Recovery {
+		o.ExitRecovery(now, false)
+	}
+	c.takeControl() // cwnd <- what the controller set at the start: ssthresh
+}
+
+// prrAck is RFC 9937, section 6.2: cwnd during recovery.
+func (c *Conn) prrAck(delivered int64, safe bool) {
+	if _, owner := c.ctl.(cc.RecoveryOwner); owner || delivered == 0 {
+		return
+	}
+	p := &c.prr
+	p.delivered += delivered
+	inFlight := c.pipe()
+	ssthresh := min(c.ssthresh, c.p.MaxWindow)
+	var n int64
+	if inFlight > ssthresh {
+		n = (p.delivered*ssthresh+p.recoverFS-1)/p.recoverFS - p.out
+	} else {
+		n = max(p.delivered-p.out, delivered)
+		if safe {
+			n += c.mss
+		}
+		n = min(ssthresh-inFlight, n)
+	}
+	n = max(n, 0)
+	if p.out == 0 && n == 0 { // force a fast retransmit
+		n = c.mss
+	}
+	c.cwnd = max(min(inFlight+n, c.p.MaxWindow), c.mss)
+}
+
+// afterAck looks after the timers and the state once an ACK has been taken in.
+func (c *Conn) afterAck(now clock.Time, cum int64) {
+	if c.sndUna == c.sndNxt {
+		c.tm.stop(tmRetransmit) // RFC 6298, (5.2)
+	} else if cum > 0 {
+		// (5.3); with RFC 6582 only on the first partial ACK of a recovery.
+		if c.phase != cc.Recovery || c.sackOK || !c.rtoRestarted {
+			c.tm[tmRetransmit] = now.Add(c.currentRTO())
+		}
+		c.rtoRestarted = true
+	}
+	if c.persisting() {
+		c.tm.stop(tmRetransmit)
+		c.armPersist(now)
+	} else {
+		c.tm.stop(tmPersist)
+	}
+	if !c.waiting() {
+		c.tm.stop(tmUser)
+	}
+	if c.finAcked() {
+		switch c.state {
+		case api.StateFinWait1:
+			c.setState(api.StateFinWait2)
+			if c.orphan {
+				c.tm[tmFinWait2] = now.Add(c.p.FinWait2)
+			}
+		case api.StateClosing:
+			c.enterTimeWait(now)
+			return
+		case api.StateLastAck:
+			c.end(nil)
+			return
+		}
+	}
+	c.resetIfUnread()
+}
+
+// onRetransmitTimeout is RFC 6298, section 5, with RFC 5681, section 3.1, and
+// RFC 6675, section 5.1.
+func (c *Conn) onRetransmitTimeout(now clock.Time) {
+	switch c.state {
+	case api.StateSynSent, api.StateSynReceived:
+		c.onSynTimeout(now)
+		return
+	}
+	if c.sndUna == c.sndNxt {
+		return
+	}
+	if c.persisting() {
+		c.armPersist(now)
+		return
+	}
+	if c.orphan && c.retries >= c.p.OrphanRetries {
+		c.giveUp(api.ErrTimeout)
+		return
+	}
+	c.stats.timeouts++
+	c.retries++
+	c.backoff++ // (5.5)
+	c.noteR1()
+
+	flight, inFlight := int64(c.sndNxt-c.sndUna), c.pipe()
+	// RFC 2018, section 8: the receiver may have discarded what it reported. It
+	// has if the first octet missing is one of those; and when a second
+	// timeout in a row shows that something else is wrong, trust ends.
+	l := c.sb.live()
+	forget := c.retries > 1 || len(l) > 0 && l[0].flags&recSacked != 0
+	c.renoSacked = 0
+	lost := c.sb.loseAll(forget)
+	if c.phase == cc.Recovery {
+		if o, ok := c.ctl.(cc.RecoveryOwner); ok {
+			o.ExitRecovery(now, false)
+		}
+	}
+	repeat := c.lastTimeout == c.sndUna
+	c.lastTimeout = c.sndUna
+	c.phase = cc.Loss
+	c.recoveryPoint, c.recover = c.sndNxt, c.sndNxt
+	c.dupAcks, c.limitedTx = 0, 0
+	c.forceRexmit = true
+	c.rate.lost += lost
+	c.congested(now, cc.Timeout, lost, flight, inFlight, repeat)
+}

@@ -1,0 +1,71 @@
+package tcp
+
+import (
+	"time"
+
+	"github.com/sluicenet/sluice/api/clock"
+)
+
+const clockSecond = time.Second
+
+// rttState is the retransmission timer of RFC 6298.
+type rttState struct {
+	srtt, rttvar, min time.Duration
+	rto               time.Duration // before backoff
+	samples           int64
+	last              time.Duration
+}
+
+func (r *rttState) init(initial time.Duration) { r.rto = initial }
+
+// minSample keeps a clock that stands still from making an RTT of zero.
+const minSample = time.Microsecond
+
+// sample takes in a measurement. expected is how many are made in a round trip,
+// by which the gains are damped (RFC 7323, section 4.2 and appendix G).
+func (r *rttState) sample(m time.Duration, expected int64, p *Params) {
+	m = max(m, minSample)
+	r.last = m
+	if r.samples == 0 {
+		r.srtt, r.rttvar, r.min = m, m/2, m // (2.2)
+	} else {
+		e := time.Duration(max(expected, 1))
+		r.rttvar += ((r.srtt - m).Abs() - r.rttvar) / (4 * e) // (2.3), in this order
+		r.srtt += (m - r.srtt) / (8 * e)
+		r.min = min(r.min, m)
+	}
+	r.samples++
+	// The floor stands under the variance too: a steady RTT would otherwise bring
+	// the RTO so close to it that a delayed ACK made it expire. Never
+	// shorter than (2.3) asks.
+	r.rto = min(r.srtt+max(4*r.rttvar, p.RTOMin), p.RTOMax)
+}
+
+// currentRTO returns the RTO with backoff (5.5).
+func (c *Conn) currentRTO() time.Duration { return c.backedOff(c.rtt.rto, c.backoff) }
+
+func (c *Conn) backedOff(d time.Duration, n int) time.Duration {
+	for ; n > 0 && d < c.p.RTOMax; n-- {
+		d *= 2
+	}
+	return min(d, c.p.RTOMax)
+}
+
+// tsNow is the timestamp clock: milliseconds with a secret offset
+// (RFC 7323, section 5.4).
+func (c *Conn) tsNow(now clock.Time) uint32 {
+	return uint32(uint64(now)/uint64(time.Millisecond)) + c.cfg.TSOffset
+}
+
+// tsSample returns the round-trip time that an echoed timestamp shows.
+func (c *Conn) tsSample(now clock.Time, tsecr uint32) (time.Duration, bool) {
+	d := int32(c.tsNow(now) - tsecr)
+	if d < 0 || tsecr == 0 {
+		return 0, false
+	}
+	rtt := time.Duration(d) * time.Millisecond
+	if rtt > now.Sub(c.opened)+time.Millisecond { // no segment of ours is that old
+		return 0, false
+	}
+	return rtt, true
+}

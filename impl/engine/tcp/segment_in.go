@@ -1,0 +1,409 @@
+package tcp
+
+import (
+	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/wire"
+)
+
+// releasePayload releases what is left of a segment's payload.
+func releasePayload(s *Segment) {
+	for i := range s.Payload {
+		if s.Payload[i].Len() > 0 || s.Payload[i].MemSize() > 0 {
+			s.Payload[i].Release()
+		}
+		s.Payload[i] = api.Buffer{}
+	}
+	s.Payload, s.Len = s.Payload[:0], 0
+}
+
+// Segment takes a segment in (RFC 9293, section 3.10.7).
+func (c *Conn) Segment(now clock.Time, s *Segment) {
+	n := uint64(1)
+	if s.GSOSize > 0 && s.Len > int64(s.GSOSize) {
+		n = uint64((s.Len + int64(s.GSOSize) - 1) / int64(s.GSOSize))
+	}
+	c.stats.segsReceived += n
+	c.cfg.Counters.SegmentsIn += n
+	if s.TCP.Flags&wire.RST != 0 {
+		c.cfg.Counters.ResetsIn++
+	}
+	switch c.state {
+	case api.StateClosed:
+		c.drop(api.DropClosed)
+	case api.StateSynSent:
+		c.segmentSynSent(now, s)
+	case api.StateTimeWait:
+		c.segmentTimeWait(now, s)
+	default:
+		c.segmentSynchronised(now, s)
+	}
+	releasePayload(s)
+	c.checkInvariants()
+}
+
+// segmentSynchronised is RFC 9293, section 3.10.7.4, for the states from
+// SYN-RECEIVED on, but TIME-WAIT.
+func (c *Conn) segmentSynchronised(now clock.Time, s *Segment) {
+	h := &s.TCP
+	seq := unwrap(c.rcvNxt, h.Seq)
+
+	// RFC 7323, section 5.3: PAWS comes before the acceptability test.
+	if c.tsOK && h.Flags&wire.RST == 0 && !c.checkTimestamp(now, s, seq) {
+		return
+	}
+
+	// In a simultaneous open the peer's SYN-ACK repeats the SYN that brought us
+	// here: what is new in it is its ACK.
+	if c.state == api.StateSynReceived && h.Flags&wire.SYN != 0 && seq == c.irs {
+		switch {
+		case h.Flags&(wire.ACK|wire.RST) == wire.ACK && !c.passive:
+			h.Flags &^= wire.SYN
+			seq++
+			h.Seq++
+		case h.Flags&(wire.ACK|wire.RST) == 0:
+			// The SYN again: our SYN-ACK was lost.
+			c.drop(api.DropSyn)
+			if c.mayChallenge(now) {
+				c.synDue = true
+			}
+			return
+		}
+	}
+
+	pure := s.Len == 0 && h.Flags&wire.FIN == 0 // as it came
+
+	// First, check sequence number.
+	if !c.acceptable(now, s, &seq) {
+		return
+	}
+
+	// Second, check the RST bit (RFC 5961, section 3).
+	if h.Flags&wire.RST != 0 {
+		if seq != c.rcvNxt {
+			c.challenge(now, api.DropReset)
+			return
+		}
+		c.segmentReset()
+		return
+	}
+
+	// Fourth, check the SYN bit (RFC 5961, section 4).
+	if h.Flags&wire.SYN != 0 {
+		if c.state == api.StateSynReceived && c.passive {
+			c.drop(api.DropSyn)
+			c.end(api.ErrReset) // back to LISTEN
+			return
+		}
+		c.challenge(now, api.DropSyn)
+		return
+	}
+
+	// Fifth, check the ACK field.
+	if h.Flags&wire.ACK == 0 {
+		c.drop(api.DropNoAck)
+		return
+	}
+	ack := unwrap(c.sndUna, h.Ack)
+	if c.state == api.StateSynReceived {
+		if !c.segmentSynReceivedAck(now, s, seq, ack) {
+			return
+		}
+	} else {
+		switch {
+		case ack > c.sndNxt: // something not yet sent
+			c.challenge(now, api.DropBadAck)
+			return
+		case ack+uint64(c.maxSndWnd) < c.sndUna: // RFC 5961, section 5
+			c.challenge(now, api.DropBadAck)
+			return
+		}
+	}
+	// The segment is the peer's: it counts as a sign of life.
+	c.lastRecv = now
+	c.kaSent = 0
+	if c.tsOK && h.Options.HasTimestamps {
+		c.updateTSRecent(now, h, seq)
+	}
+	c.segmentAck(now, h, seq, ack, pure)
+	if c.state == api.StateClosed || c.state == api.StateTimeWait {
+		return
+	}
+	c.segmentText(now, s, seq)
+}
+
+// acceptable is the first check of section 3.10.7.4. What it lets pass has been
+// trimmed to the window; seq then is that of what is left.
+func (c *Conn) acceptable(now clock.Time, s *Segment, seq *uint64) bool {
+	h := &s.TCP
+	length := uint64(s.Len)
+	if h.Flags&wire.SYN != 0 {
+		length++
+	}
+	if h.Flags&wire.FIN != 0 {
+		length++
+	}
+	end := *seq + length
+	ok := false
+	switch {
+	case length == 0:
+		// Also at the very edge: a peer that has filled the window sends its
+		// acknowledgements from there.
+		ok = c.rcvNxt <= *seq && *seq <= c.rcvEdge
+	case c.rcvWnd() == 0:
+		// "special allowance should be made to accept valid ACKs, URGs, and
+		// RSTs" (MUST-66): the rest of the segment is not used.
+		if ok = *seq <= c.rcvNxt && end > c.rcvNxt; ok && h.Flags&(wire.RST|wire.SYN) == 0 {
+			c.trimWhole(s)
+			*seq = c.rcvNxt
+			c.ackNow = true
+			c.drop(api.DropReceiveBuffer)
+			return true
+		}
+	default:
+		ok = *seq < c.rcvEdge && end > c.rcvNxt
+	}
+	if !ok {
+		switch {
+		case h.Flags&wire.RST != 0:
+			c.drop(api.DropUnacceptable)
+		case length > 0 && h.Flags&wire.SYN == 0 && end <= c.rcvNxt && c.rcvNxt-*seq < maxDuplicateAge:
+			// An old duplicate: our ACK may have been lost, so the answer does
+			// not wait. It answers data, so that two stacks cannot go on
+			// answering each other.
+			c.drop(api.DropUnacceptable)
+			if s.Len > 0 {
+				c.noteDuplicate(*seq, *seq+uint64(s.Len))
+			}
+			c.ackNow = true
+		default:
+			c.challenge(now, api.DropUnacceptable)
+		}
+		return false
+	}
+	if h.Flags&(wire.RST|wire.SYN) != 0 {
+		return true // never used beyond its sequence number
+	}
+	// Trim what has been received before.
+	if *seq < c.rcvNxt {
+		if n := min(int64(c.rcvNxt-*seq), s.Len); n > 0 {
+			c.noteDuplicate(*seq, *seq+uint64(n))
+			c.trimFront(s, n)
+			c.ackNow = true
+		}
+		*seq = c.rcvNxt
+	}
+	// And what the window has no room for.
+	if over := int64(*seq + uint64(s.Len) - c.rcvEdge); over >= 0 && length > 0 {
+		if over > 0 {
+			c.trimBack(s, over)
+			c.drop(api.DropReceiveBuffer)
+		}
+		if over > 0 || s.Len == 0 && h.Flags&wire.FIN != 0 && c.rcvWnd() == 0 {
+			h.Flags &^= wire.FIN
+			c.ackNow = true
+		}
+	}
+	return true
+}
+
+// maxDuplicateAge is how far below RCV.NXT a segment is still taken for a
+// retransmission, and not for something forged or desynchronised.
+const maxDuplicateAge = 1 << 30
+
+func (c *Conn) trimWhole(s *Segment) {
+	s.TCP.Flags &^= wire.FIN
+	releasePayload(s)
+}
+
+// trimFront takes n bytes off the front of the payload.
+func (c *Conn) trimFront(s *Segment, n int64) {
+	s.Len -= n
+	for i := 0; n > 0; i++ {
+		b := &s.Payload[i]
+		k := min(int64(b.Len()), n)
+		b.Trim(int(k), b.Len())
+		n -= k
+	}
+}
+
+// trimBack takes n bytes off the end.
+func (c *Conn) trimBack(s *Segment, n int64) {
+	s.Len -= n
+	for i := len(s.Payload) - 1; n > 0; i-- {
+		b := &s.Payload[i]
+		k := min(int64(b.Len()), n)
+		b.Trim(0, b.Len()-int(k))
+		n -= k
+	}
+}
+
+// segmentReset is what a RST does that has exactly the next sequence number.
+func (c *Conn) segmentReset() {
+	switch c.state {
+	case api.StateSynReceived:
+		if c.passive {
+			c.end(api.ErrReset) // back to LISTEN: the host forgets it
+		} else {
+			c.end(api.ErrRefused)
+		}
+	default:
+		c.end(api.ErrReset)
+	}
+}
+
+// mayChallenge says whether another answer to a segment that should not have come
+// may be sent: one in an interval for each connection (RFC 5961, section 7).
+// The limit is the connection's own, so that it tells nothing about others,
+// and it is the same for everything that one stack might answer and another
+// answer again.
+func (c *Conn) mayChallenge(now clock.Time) bool {
+	if c.challenged && now < c.challengeAt.Add(c.p.ChallengeInterval) {
+		return false
+	}
+	c.challenged, c.challengeAt = true, now
+	return true
+}
+
+// challenge answers a segment that is not used by an ACK.
+func (c *Conn) challenge(now clock.Time, why api.DropReason) {
+	c.drop(why)
+	if c.mayChallenge(now) {
+		c.ackNow = true
+		c.cfg.Counters.ChallengeAcks++
+	}
+}
+
+// replyReset answers a segment whose ACK is unacceptable with <SEQ=SEG.ACK>
+// <CTL=RST>, and keeps the connection.
+func (c *Conn) replyReset(now clock.Time, s *Segment) {
+	if !c.mayChallenge(now) {
+		return
+	}
+	c.rstDue, c.rstSeq, c.rstAck, c.rstFlags = true, s.TCP.Ack, 0, wire.RST
+}
+
+// segmentText is the sixth to eighth steps: URG, text, FIN.
+func (c *Conn) segmentText(now clock.Time, s *Segment, seq uint64) {
+	h := &s.TCP
+	if h.Flags&wire.URG != 0 && !c.hasRcvFin {
+		c.segmentUrgent(seq, h.Urgent)
+	}
+	fin := h.Flags&wire.FIN != 0
+	if s.Len == 0 && !fin {
+		return
+	}
+	if !c.receiving() {
+		// The peer's FIN has been received: nothing may follow it.
+		c.drop(api.DropClosed)
+		c.ackNow = true
+		return
+	}
+	end := seq + uint64(s.Len)
+	if c.hasRcvFin && end > c.rcvFin {
+		// Bytes beyond the end of the stream.
+		over := min(int64(end-c.rcvFin), s.Len)
+		c.trimBack(s, over)
+		end -= uint64(over)
+		c.drop(api.DropClosed)
+		fin = false
+		c.ackNow = true
+	}
+	if s.Len > 0 && c.orphan {
+		c.dataForOrphan()
+		return
+	}
+	if s.Len > 0 {
+		c.peerPSH = h.Flags&wire.PSH != 0
+		c.segmentData(s, seq)
+	}
+	if c.state == api.StateClosed {
+		return
+	}
+	if fin && !c.hasRcvFin && end >= c.rcvNxt {
+		if c.ooo.end() <= end { // else a lie: there are data beyond
+			c.hasRcvFin, c.rcvFin = true, end
+		}
+	}
+	if fin {
+		c.ackNow = true
+	}
+	if c.hasRcvFin && c.rcvNxt == c.rcvFin {
+		c.segmentFin(now)
+	} else if c.ackPending > 0 && !c.ackNow && !c.tm.armed(tmDelack) {
+		c.tm[tmDelack] = now.Add(c.p.DelayedAck)
+	}
+}
+
+// dataForOrphan is what becomes of data that nobody can read (SHLD-3): a RST, but
+// not before what was written has arrived.
+func (c *Conn) dataForOrphan() {
+	c.drop(api.DropClosed)
+	c.unreadLost = true
+	c.ackNow = true
+	c.resetIfUnread()
+}
+
+// receiving reports whether the peer may still send.
+func (c *Conn) receiving() bool {
+	switch c.state {
+	case api.StateEstablished, api.StateFinWait1, api.StateFinWait2:
+		return true
+	}
+	return false
+}
+
+// segmentFin is the eighth step: everything up to the peer's FIN has arrived.
+func (c *Conn) segmentFin(now clock.Time) {
+	c.rcvNxt = c.rcvFin + 1
+	c.rcvEdge = max(c.rcvEdge, c.rcvNxt)
+	c.ackNow = true
+	c.events |= EventRead
+	switch c.state {
+	case api.StateEstablished:
+		c.setState(api.StateCloseWait)
+	case api.StateFinWait1:
+		if c.finAcked() {
+			c.enterTimeWait(now)
+		} else {
+			c.setState(api.StateClosing)
+		}
+	case api.StateFinWait2:
+		c.enterTimeWait(now)
+	}
+}
+
+// checkTimestamp applies RFC 7323: segments without the option are dropped
+// (section 3.2), and old ones by PAWS (section 5.3).
+func (c *Conn) checkTimestamp(now clock.Time, s *Segment, seq uint64) bool {
+	o := &s.TCP.Options
+	if !o.HasTimestamps {
+		c.drop(api.DropNoTimestamp)
+		return false
+	}
+	if !c.hasTSRecent || int32(o.TSval-c.tsRecent) >= 0 {
+		return true
+	}
+	if now.Sub(c.tsRecentAt) > pawsIdle { // section 5.5
+		return true
+	}
+	c.drop(api.DropPAWS)
+	if s.Len > 0 && seq < c.rcvNxt && c.rcvNxt-seq < maxDuplicateAge {
+		// A retransmission that was overtaken: report it (RFC 2883).
+		c.noteDuplicate(seq, min(seq+uint64(s.Len), c.rcvNxt))
+	}
+	if c.mayChallenge(now) {
+		c.ackNow = true
+	}
+	return false
+}
+
+const pawsIdle = 24 * 24 * 3600 * clockSecond
+
+// updateTSRecent is RFC 7323, section 4.3. The segment has been found acceptable.
+func (c *Conn) updateTSRecent(now clock.Time, h *wire.TCP, seq uint64) {
+	expired := now.Sub(c.tsRecentAt) > pawsIdle
+	if (int32(h.Options.TSval-c.tsRecent) >= 0 || expired || !c.hasTSRecent) && unwrap(c.lastAckSent, h.Seq) <= c.lastAckSent {
+		c.tsRecent, c.tsRecentAt, c.hasTSRecent = h.Options.TSval, now, true
+	}
+}

@@ -1,0 +1,406 @@
+package tcp
+
+import (
+	"time"
+
+	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/cc"
+	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/wire"
+)
+
+// Poll fills in the next segment to send, and returns false if there is none.
+// It appends to out.Payload[:0].
+func (c *Conn) Poll(now clock.Time, out *Out) bool {
+	*out = Out{Payload: out.Payload[:0]}
+	if c.rstDue {
+		c.pollReset(now, out)
+		return true
+	}
+	switch c.state {
+	case api.StateClosed:
+		return false
+	case api.StateSynSent, api.StateSynReceived:
+		if c.synDue {
+			c.pollSyn(now, out)
+			return true
+		}
+	case api.StateTimeWait, api.StateFinWait2:
+	default:
+		if c.pollData(now, out) {
+			c.checkInvariants()
+			return true
+		}
+	}
+	switch {
+	case c.probeDue:
+		c.pollProbe(now, out)
+	case c.kaDue:
+		// RFC 9293, section 3.8.4: SEG.SEQ = SND.NXT-1, no data (SHLD-12).
+		c.kaDue = false
+		c.kaSent++
+		c.header(now, out, c.sndNxt-1, wire.ACK)
+	case (c.ackNow || c.announceUp) && c.state != api.StateSynSent && !(c.state == api.StateSynReceived && c.sndNxt == c.iss):
+		c.announceUp = false
+		c.header(now, out, c.sndNxt, wire.ACK)
+		c.urgentField(&out.TCP, c.sndNxt)
+	default:
+		return false
+	}
+	return true
+}
+
+// header fills in a segment that has no data yet, with the present
+// acknowledgement, window and options.
+func (c *Conn) header(now clock.Time, out *Out, seq uint64, flags wire.Flags) {
+	h := &out.TCP
+	h.SrcPort, h.DstPort = c.cfg.Local.Port(), c.cfg.Remote.Port()
+	h.Seq, h.Flags = uint32(seq), flags
+	h.Window = c.windowField(flags)
+	if c.tsOK {
+		h.Options.HasTimestamps, h.Options.TSval = true, c.tsNow(now)
+	}
+	if flags&wire.ACK != 0 {
+		h.Ack = uint32(c.rcvNxt)
+		h.Options.TSecr = c.tsRecent
+		if flags&wire.SYN == 0 {
+			c.fillSack(&h.Options)
+		}
+		c.lastAckSent = c.rcvNxt
+		c.ackNow, c.ackPending, c.dsack = false, 0, seqRange{}
+		c.tm.stop(tmDelack)
+	}
+	out.TTL, out.DSCP = c.cfg.Flow.TTL, c.cfg.Flow.DSCP
+	c.lastSend = now
+	c.stats.segsSent++
+	c.cfg.Counters.SegmentsOut++
+}
+
+func (c *Conn) pollReset(now clock.Time, out *Out) {
+	c.rstDue = false
+	out.TCP = wire.TCP{
+		SrcPort: c.cfg.Local.Port(), DstPort: c.cfg.Remote.Port(),
+		Seq: c.rstSeq, Ack: c.rstAck, Flags: c.rstFlags,
+	}
+	if c.tsOK && c.rstFlags&wire.ACK != 0 { // RFC 7323, section 3.2
+		out.TCP.Options.HasTimestamps = true
+		out.TCP.Options.TSval, out.TCP.Options.TSecr = c.tsNow(now), c.tsRecent
+	}
+	out.TTL, out.DSCP = c.cfg.Flow.TTL, c.cfg.Flow.DSCP
+	c.lastSend = now
+	c.stats.segsSent++
+	c.cfg.Counters.SegmentsOut++
+	c.cfg.Counters.ResetsOut++
+}
+
+// pollData sends what is lost, or else what is new, as far as the peer's window,
+// cwnd, pacing, Nagle's algorithm and silly window avoidance allow.
+func (c *Conn) pollData(now clock.Time, out *Out) bool {
+	if c.persisting() {
+		c.limit = limitRwnd
+		c.tm.stop(tmRetransmit)
+		c.armPersist(now)
+		return false
+	}
+	room := c.cwnd - c.pipe()
+	if i, ok := c.sb.nextLost(); ok && c.sb.live()[i].start < c.sndEdge {
+		r := &c.sb.live()[i]
+		if !c.forceRexmit && room < min(r.len(), c.mss) && c.pipe() > 0 {
+			c.noteLimit(limitCwnd)
+			return false
+		}
+		if !c.forceRexmit && c.paced(now) {
+			return false
+		}
+		c.retransmit(now, out, i, max(room, c.mss))
+		return true
+	}
+	if c.pollNew(now, out, room) {
+		return true
+	}
+	// RFC 6675, section 4, NextSeg, rules (3) and (4).
+	if c.phase == cc.Recovery && c.sackOK && (c.limit == limitApp || c.limit == limitRwnd) &&
+		room >= c.mss && !c.paced(now) {
+		if i, ok := c.nextUnsure(); ok {
+			c.retransmit(now, out, i, c.mss)
+			return true
+		}
+	}
+	return false
+}
+
+// noteLimit remembers what keeps us from sending.
+func (c *Conn) noteLimit(l sendLimit) {
+	c.limit = l
+	if l == limitCwnd {
+		c.cwndLimited = c.sndNxt
+	}
+}
+
+// pollNew sends data that were never sent, and the FIN.
+func (c *Conn) pollNew(now clock.Time, out *Out, room int64) bool {
+	avail, fin := c.unsent(), c.finPending()
+	if avail == 0 && !fin {
+		c.limit = limitApp
+		if room > 0 && c.ctl != nil {
+			c.rate.appLimitedUntil = max(c.rate.delivered+c.pipe(), 1)
+		}
+		return false
+	}
+	wnd := c.usable()
+	if wnd <= 0 { // full, or shrunk: SHLD-15
+		c.noteLimit(limitRwnd)
+		return false
+	}
+	size := c.segmentSize()
+	n := min(avail, wnd, c.burst(size))
+	if room < min(max(n, 1), c.mss) && c.pipe() > 0 {
+		c.noteLimit(limitCwnd)
+		return false
+	}
+	n = min(n, max(room, size))
+	if tail := n % size; tail != 0 && n > size {
+		// Full-sized segments only (SHLD-28), but for the end of the queue if it
+		// may go now.
+		if n < avail || !c.smallMayGo(n, fin) {
+			n -= tail
+		}
+	}
+	if n < size {
+		switch {
+		case n < avail:
+			// The window is what makes it small: RFC 9293, section 3.8.6.2.1
+			// (MUST-38), with Fs = 1/2 and an override timer.
+			if 2*n < c.maxSndWnd && !c.override {
+				c.noteLimit(limitRwnd)
+				if !c.tm.armed(tmOverride) {
+					c.tm[tmOverride] = now.Add(min(max(c.rtt.rto, 100*time.Millisecond), time.Second))
+				}
+				return false
+			}
+		case !c.smallMayGo(n, fin):
+			c.noteLimit(limitOther)
+			return false
+		}
+	}
+	if c.paced(now) {
+		c.noteLimit(limitOther)
+		return false
+	}
+	c.sendNew(now, out, n, size, fin && n == avail && wnd > n)
+	return true
+}
+
+// smallMayGo reports whether the end of the queue, n bytes from SND.NXT on, may
+// leave as less than a full segment: Nagle's algorithm (RFC 9293, section 3.7.4,
+// SHLD-7) in Minshall's form, which holds it back only while another small
+// segment is unacknowledged, so that it never waits for a delayed ACK of a
+// full one.
+func (c *Conn) smallMayGo(n int64, fin bool) bool {
+	return fin || c.cfg.Flow.NoDelay || c.minshall <= c.sndUna ||
+		c.noDelayEnd >= c.sndNxt+uint64(n) || c.sndUp > c.sndNxt
+}
+
+// segmentSize returns the payload of a full segment: the effective MSS, less the
+// SACK blocks that it has to carry.
+func (c *Conn) segmentSize() int64 {
+	return max(c.mss-sackOptionLen(c.sackBlocks()), 1)
+}
+
+// burst returns the most payload that one Out may have: a whole number of
+// segments.
+func (c *Conn) burst(size int64) int64 {
+	most := min(c.cfg.MaxGSO, 65535) - (c.fixedHeaders() + 40)
+	if most < 2*size {
+		return size
+	}
+	if k := c.ctl.Control(); k.Pacing > 0 {
+		most = max(min(most, c.quantum(k)), size)
+	}
+	return most / size * size
+}
+
+func (c *Conn) sendNew(now clock.Time, out *Out, n, size int64, fin bool) {
+	c.restartAfterIdle(now)
+	flags := wire.ACK
+	last := c.sndNxt+uint64(n) == c.sq.end
+	if last && n > 0 {
+		flags |= wire.PSH // MUST-61
+	}
+	r := txRec{start: c.sndNxt, end: c.sndNxt + uint64(n)}
+	if fin {
+		flags |= wire.FIN
+		r.end++
+		c.finSent = true
+	}
+	c.header(now, out, c.sndNxt, flags)
+	c.urgentField(&out.TCP, c.sndNxt)
+	c.announceUp = false
+	c.payload(out, c.sndNxt, n, size)
+	c.stampSend(now, &r)
+	c.sb.push(r)
+	c.sndNxt = r.end
+	if n%size != 0 {
+		c.minshall = c.sndNxt
+	}
+	c.override = false
+	c.tm.stop(tmOverride)
+	c.stats.bytesSent += uint64(n)
+	if c.phase == cc.Disorder {
+		c.limitedTx += n
+	}
+	c.maxFlight = max(c.maxFlight, int64(c.sndNxt-c.sndUna))
+	c.sent(now, r.len())
+}
+
+// retransmit sends record i of the scoreboard, or the first part of it, again.
+func (c *Conn) retransmit(now clock.Time, out *Out, i int, most int64) {
+	r := &c.sb.live()[i]
+	size := c.segmentSize()
+	n := min(r.len(), most, c.burst(size), int64(c.sndEdge-r.start))
+	if n > size && n < r.len() {
+		n -= n % size
+	}
+	if r.end > c.sq.end && n == r.len() && n-1 > c.burst(size) {
+		n = c.burst(size)
+	}
+	if n < r.len() {
+		c.sb.split(i, r.start+uint64(n))
+		r = &c.sb.live()[i]
+	}
+	data := n
+	flags := wire.ACK
+	if r.end > c.sq.end { // the FIN is in it
+		data--
+		flags |= wire.FIN
+	}
+	if data > 0 && r.start+uint64(data) == c.sq.end {
+		flags |= wire.PSH
+	}
+	c.header(now, out, r.start, flags)
+	c.urgentField(&out.TCP, r.start)
+	c.payload(out, r.start, data, size)
+	c.stampSend(now, r)
+	c.sb.resent(r)
+	c.forceRexmit = false
+	segs := uint64(max(1, (data+size-1)/size))
+	c.stats.rexmits += segs
+	c.cfg.Counters.Retransmits += segs
+	c.stats.bytesRexmit += uint64(data)
+	c.sent(now, n)
+}
+
+// payload adds n bytes from seq on.
+func (c *Conn) payload(out *Out, seq uint64, n, size int64) {
+	if n == 0 {
+		return
+	}
+	out.Payload = c.sq.views(out.Payload, seq, n)
+	out.Len = n
+	if n > size {
+		out.GSOSize = uint16(size)
+		more := uint64((n+size-1)/size) - 1
+		c.stats.segsSent += more
+		c.cfg.Counters.SegmentsOut += more
+	}
+}
+
+// sent keeps the books for n sequence numbers that have just left.
+func (c *Conn) sent(now clock.Time, n int64) {
+	if c.phase == cc.Recovery {
+		c.prr.out += n
+	}
+	c.lastDataSent = now
+	c.notePaced(now, n)
+	if c.cwnd-c.pipe() < c.mss {
+		c.cwndLimited = c.sndNxt
+	}
+	if !c.tm.armed(tmRetransmit) { // RFC 6298, (5.1)
+		c.tm[tmRetransmit] = now.Add(c.currentRTO())
+	}
+	c.watchUser(now)
+}
+
+// restartAfterIdle tells the controller of the end of a pause (RFC 5681, section
+// 4.1).
+func (c *Conn) restartAfterIdle(now clock.Time) {
+	if c.sndUna != c.sndNxt || c.stats.bytesSent == 0 {
+		return
+	}
+	idle := now.Sub(c.lastDataSent)
+	if idle <= c.rtt.rto {
+		return
+	}
+	if o, ok := c.ctl.(cc.IdleObserver); ok {
+		o.OnRestart(now, idle)
+		c.takeControl()
+	}
+}
+
+// nextUnsure returns a record to retransmit although it is not known to be lost:
+// RFC 6675, section 4, NextSeg: rule (3), what lies below something selectively
+// acknowledged; rule (4), once in a recovery, the last of what is missing.
+func (c *Conn) nextUnsure() (int, bool) {
+	l := c.sb.live()
+	high := c.sb.highestSacked()
+	for i := c.sb.find(max(c.sb.highRxt, c.sndUna)); i < len(l) && l[i].start < high; i++ {
+		if l[i].flags&(recSacked|recRexmit) == 0 {
+			return i, true
+		}
+	}
+	if c.rescued {
+		return 0, false
+	}
+	for i := len(l) - 1; i >= 0; i-- {
+		r := &l[i]
+		if r.flags&(recSacked|recRexmit) != 0 || r.start >= c.sndEdge {
+			continue
+		}
+		c.rescued = true
+		if r.len() > c.mss {
+			c.sb.split(i, r.end-uint64(c.mss))
+			i++
+		}
+		return i, true
+	}
+	return 0, false
+}
+
+// pollProbe sends the first octet that the peer has not taken into its closed
+// window (RFC 9293, section 3.8.6.1): a new one if there is nothing outstanding.
+func (c *Conn) pollProbe(now clock.Time, out *Out) {
+	c.probeDue = false
+	seq := c.sndUna
+	flags := wire.ACK
+	data := int64(1)
+	if seq == c.sq.end { // only the FIN is left
+		flags |= wire.FIN
+		data = 0
+	} else if seq+1 == c.sq.end {
+		flags |= wire.PSH
+	}
+	c.header(now, out, seq, flags)
+	c.urgentField(&out.TCP, seq)
+	c.payload(out, seq, data, 1)
+	if c.sndUna == c.sndNxt {
+		r := txRec{start: seq, end: seq + 1, flags: recEverRexmit} // no RTT sample
+		c.stampSend(now, &r)
+		c.sb.push(r)
+		c.sndNxt++
+		if data == 0 {
+			c.finSent = true
+		}
+		c.stats.bytesSent += uint64(data)
+		c.minshall = c.sndNxt
+	} else {
+		if l := c.sb.live(); len(l) > 0 {
+			l[0].flags |= recEverRexmit
+		}
+		c.stats.rexmits++
+		c.cfg.Counters.Retransmits++
+		c.stats.bytesRexmit += uint64(data)
+	}
+	c.lastDataSent = now
+	c.watchUser(now)
+	c.armPersist(now)
+}

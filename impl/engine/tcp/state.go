@@ -1,0 +1,188 @@
+package tcp
+
+import (
+	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/wire"
+)
+
+// end enters CLOSED. reason is nil for an orderly end. What has been received
+// stays readable, except after a reset or an abort.
+func (c *Conn) end(reason error) {
+	if c.state == api.StateClosed {
+		return
+	}
+	c.reason = reason
+	c.tm.stopAll()
+	c.releaseSend()
+	c.uncharge(c.ooo.clear())
+	c.synDue, c.ackNow, c.probeDue, c.kaDue, c.announceUp = false, false, false, false, false
+	switch reason {
+	case api.ErrReset, api.ErrAborted, api.ErrDisconnected:
+		if !c.bothClosed() {
+			c.releaseReceive()
+		}
+	}
+	if c.orphan {
+		c.releaseReceive()
+	}
+	c.setState(api.StateClosed)
+}
+
+// bothClosed reports that each end has sent a FIN and ours, or what precedes it,
+// is all that may be missing.
+func (c *Conn) bothClosed() bool {
+	return c.state == api.StateClosing || c.state == api.StateLastAck || c.state == api.StateTimeWait
+}
+
+// queueReset makes Poll send a RST that ends the connection for the peer as well:
+// <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>.
+func (c *Conn) queueReset() {
+	c.rstDue = true
+	c.rstSeq, c.rstAck = uint32(c.sndNxt), uint32(c.rcvNxt)
+	c.rstFlags = wire.RST | wire.ACK
+}
+
+// Abort ends the connection, with a RST where the peer may know of it
+// (RFC 9293, section 3.10.5).
+func (c *Conn) Abort(now clock.Time, reason error) {
+	switch c.state {
+	case api.StateClosed:
+		return
+	case api.StateSynReceived, api.StateEstablished, api.StateFinWait1, api.StateFinWait2, api.StateCloseWait:
+		c.queueReset()
+	case api.StateClosing, api.StateLastAck:
+		// The RFC sends none here. But the peer may be without the data before
+		// our FIN, and would otherwise learn nothing.
+		if c.sndUna < c.sq.end {
+			c.queueReset()
+		}
+	case api.StateTimeWait:
+		// An orderly end already: the reason stays nil.
+		c.setState(api.StateClosed)
+		return
+	}
+	c.end(reason)
+}
+
+// CloseWrite queues a FIN behind what is written (C1). Doing it again does
+// nothing.
+func (c *Conn) CloseWrite(now clock.Time) {
+	if c.finQueued {
+		return
+	}
+	switch c.state {
+	case api.StateClosed, api.StateTimeWait:
+		return
+	case api.StateSynSent:
+		// RFC 9293, section 3.10.4 deletes the TCB here. Ours is still wanted for
+		// what has been written, so the FIN is queued until the handshake is
+		// complete; whoever wants to be rid of the connection aborts it.
+	case api.StateEstablished:
+		c.setState(api.StateFinWait1)
+	case api.StateCloseWait:
+		c.setState(api.StateLastAck)
+	}
+	c.finQueued = true
+	c.events |= EventWrite // blocked writers fail (W4)
+	c.watchUser(now)
+}
+
+// CloseRead discards what is received, now and later. The window stays open.
+func (c *Conn) CloseRead(now clock.Time) {
+	if c.readShut {
+		return
+	}
+	c.readShut = true
+	c.uncharge(c.rq.clear())
+	c.considerWindowUpdate()
+	c.events |= EventRead
+}
+
+// Orphan says that nobody will read or write any more: what is queued is still
+// delivered, and a FIN follows, but retries and FIN-WAIT-2 are timed, and
+// data that nobody can read is answered by a RST (SHLD-3).
+func (c *Conn) Orphan(now clock.Time) {
+	if c.orphan {
+		return
+	}
+	c.orphan = true
+	if c.FullyClosed() {
+		c.releaseReceive()
+		return
+	}
+	// RFC 9293, section 3.6.1: "if such a host issues a CLOSE call while
+	// received data is still pending ... its TCP implementation SHOULD send a RST
+	// to show that data was lost". It does when all of ours has arrived.
+	if c.rq.size > 0 {
+		c.unreadLost = true
+	}
+	c.CloseRead(now)
+	if c.state == api.StateSynSent {
+		c.end(api.ErrAborted)
+		return
+	}
+	c.CloseWrite(now)
+	if c.state == api.StateFinWait2 {
+		c.tm[tmFinWait2] = now.Add(c.p.FinWait2)
+	}
+	c.resetIfUnread()
+}
+
+// resetIfUnread ends an orphan for which data came that nobody has read, once
+// its own data have arrived (SHLD-3).
+func (c *Conn) resetIfUnread() {
+	if c.unreadLost && c.state != api.StateClosed && c.sndUna >= c.sq.end {
+		c.queueReset()
+		c.end(api.ErrAborted)
+	}
+}
+
+// finAcked reports that the peer has acknowledged our FIN.
+func (c *Conn) finAcked() bool { return c.finSent && c.sndUna > c.sq.end }
+
+// finPending reports that a FIN is to be sent.
+func (c *Conn) finPending() bool { return c.finQueued && !c.finSent }
+
+// unsent returns how many bytes have been written and never sent.
+func (c *Conn) unsent() int64 {
+	if c.sndNxt >= c.sq.end {
+		return 0
+	}
+	if c.sndNxt == c.iss { // the SYN has not left
+		return int64(c.sq.end - c.sndNxt - 1)
+	}
+	return int64(c.sq.end - c.sndNxt)
+}
+
+// enterTimeWait starts the wait of 2 MSL (MUST-13).
+func (c *Conn) enterTimeWait(now clock.Time) {
+	c.tm.stopAll()
+	c.releaseSend()
+	c.uncharge(c.ooo.clear())
+	c.setState(api.StateTimeWait)
+	c.buildTimeWait(now)
+}
+
+// establish is called when the handshake is complete.
+func (c *Conn) establish(now clock.Time) {
+	c.tm.stop(tmRetransmit)
+	c.tm.stop(tmUser)
+	c.setState(api.StateEstablished)
+	c.events |= EventEstablished | EventWrite
+	c.backoff, c.retries = 0, 0
+	c.progressAt = now
+	c.startCongestionControl(now)
+	// RFC 6298, (5.7): after the loss of a SYN, and with no measurement,
+	// the RTO is 3 s when data transmission begins.
+	if c.synRexmits > 0 && c.rtt.samples == 0 {
+		c.rtt.rto = max(c.rtt.rto, 3*clockSecond)
+	}
+	c.startKeepalive(now)
+	if c.finQueued {
+		c.setState(api.StateFinWait1)
+	}
+	if c.waiting() {
+		c.watchUser(now)
+	}
+}

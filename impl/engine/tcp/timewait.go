@@ -1,0 +1,142 @@
+package tcp
+
+import (
+	"time"
+
+	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/wire"
+)
+
+// TimeWait is what remains of a connection in TIME-WAIT: a small record.
+type TimeWait struct {
+	counters         *Counters
+	deadline         clock.Time
+	length, interval time.Duration // 2 MSL; between challenges
+	challengeAt      clock.Time
+	tsRecentAt       clock.Time
+	sndNxt, rcvNxt   uint32
+	tsRecent, tsOff  uint32
+	srcPort, dstPort uint16
+	window           uint16
+	ttl, dscp        uint8
+	tsOK, challenged bool
+}
+
+func (c *Conn) buildTimeWait(now clock.Time) {
+	c.tw = TimeWait{
+		counters: c.cfg.Counters,
+		deadline: now.Add(c.p.TimeWait), length: c.p.TimeWait, interval: c.p.ChallengeInterval,
+		challengeAt: c.challengeAt, challenged: c.challenged,
+		sndNxt: uint32(c.sndNxt), rcvNxt: uint32(c.rcvNxt),
+		tsOK: c.tsOK, tsRecent: c.tsRecent, tsRecentAt: c.tsRecentAt, tsOff: c.cfg.TSOffset,
+		srcPort: c.cfg.Local.Port(), dstPort: c.cfg.Remote.Port(),
+		window: uint16(min(c.rcvWnd()>>c.rcvScale, 65535)),
+		ttl:    c.cfg.Flow.TTL, dscp: c.cfg.Flow.DSCP,
+	}
+}
+
+// TimeWait returns the record of a connection in TIME-WAIT. The Conn itself is
+// then no longer driven: it only serves Read and Info.
+func (c *Conn) TimeWait() TimeWait {
+	if c.state != api.StateTimeWait {
+		panic("BUG: TimeWait of a connection in " + c.state.String())
+	}
+	return c.tw
+}
+
+// segmentTimeWait serves a connection in TIME-WAIT that is still driven itself.
+func (c *Conn) segmentTimeWait(now clock.Time, s *Segment) {
+	var out Out
+	if c.tw.segment(now, &s.TCP, uint32(s.Len), &out) == TimeWaitReply {
+		c.ackNow = true
+	}
+}
+
+// Segment takes a segment in, and says what becomes of it. The payload is
+// released; SegmentsIn has been counted by the caller.
+func (t *TimeWait) Segment(now clock.Time, s *Segment, out *Out) TimeWaitVerdict {
+	v := t.segment(now, &s.TCP, uint32(s.Len), out)
+	releasePayload(s)
+	return v
+}
+
+func (t *TimeWait) segment(now clock.Time, h *wire.TCP, length uint32, out *Out) TimeWaitVerdict {
+	switch {
+	case h.Flags&wire.RST != 0:
+		// RFC 1337, fix 1: a RST does not cut TIME-WAIT short.
+		t.counters.Drops[api.DropReset]++
+		return TimeWaitDrop
+	case h.Flags&wire.SYN != 0 && h.Flags&wire.ACK == 0:
+		// RFC 6191 and RFC 1122, section 4.2.2.13 (MAY-2, SHLD-4): a new
+		// connection if nothing of the old one can be taken for its own: a later
+		// timestamp, or without timestamps a sequence number beyond the old ones.
+		if t.reusable(now, h) {
+			return TimeWaitReuse
+		}
+	case h.Flags&wire.ACK == 0:
+		t.counters.Drops[api.DropNoAck]++
+		return TimeWaitDrop
+	}
+	t.counters.Drops[api.DropTimeWait]++
+	seq := h.Seq
+	end := seq + length
+	fin := h.Flags&(wire.FIN|wire.SYN) == wire.FIN
+	if fin {
+		end++
+	}
+	if fin && end == t.rcvNxt && !t.oldTimestamp(h) {
+		// RFC 9293, section 3.10.7.4: a retransmission of the remote FIN.
+		// Acknowledge it, and restart the 2 MSL timeout.
+		t.deadline = now.Add(t.length)
+		t.reply(now, out)
+		return TimeWaitReply
+	}
+	if end == seq && h.Flags&wire.SYN == 0 && seq == t.rcvNxt && int32(h.Ack-t.sndNxt) <= 0 {
+		return TimeWaitDrop // an ACK in order: nothing to say
+	}
+	if t.challenged && now < t.challengeAt.Add(t.interval) {
+		return TimeWaitDrop
+	}
+	t.challenged, t.challengeAt = true, now
+	t.counters.ChallengeAcks++
+	t.reply(now, out)
+	return TimeWaitReply
+}
+
+func (t *TimeWait) oldTimestamp(h *wire.TCP) bool {
+	return t.tsOK && h.Options.HasTimestamps && int32(h.Options.TSval-t.tsRecent) < 0
+}
+
+func (t *TimeWait) reusable(now clock.Time, h *wire.TCP) bool {
+	if t.tsOK && h.Options.HasTimestamps {
+		if d := int32(h.Options.TSval - t.tsRecent); d > 0 {
+			return true
+		} else if d < 0 {
+			return false
+		}
+	}
+	return int32(h.Seq-t.rcvNxt) > 0
+}
+
+func (t *TimeWait) reply(now clock.Time, out *Out) {
+	*out = Out{Payload: out.Payload[:0], TTL: t.ttl, DSCP: t.dscp}
+	out.TCP = wire.TCP{
+		SrcPort: t.srcPort, DstPort: t.dstPort,
+		Seq: t.sndNxt, Ack: t.rcvNxt, Flags: wire.ACK, Window: t.window,
+	}
+	if t.tsOK {
+		o := &out.TCP.Options
+		o.HasTimestamps = true
+		o.TSval = uint32(uint64(now)/uint64(time.Millisecond)) + t.tsOff
+		o.TSecr = t.tsRecent
+	}
+}
+
+// Deadline returns when the record can be forgotten.
+func (t *TimeWait) Deadline() clock.Time { return t.deadline }
+
+// MinISS returns the least initial sequence number that a connection replacing
+// this one may use, on either end: beyond everything that the old one may
+// have sent into the peer's window (RFC 1122, section 4.2.2.13).
+func (t *TimeWait) MinISS() uint32 { return t.sndNxt + 65535 + 2 }

@@ -1,0 +1,145 @@
+package tcp
+
+import (
+	"io"
+
+	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/clock"
+)
+
+// Read returns data in order (R1, R2), or ErrAgain, io.EOF, or why the
+// connection ended.
+func (c *Conn) Read(now clock.Time) (*api.Buffer, error) {
+	if c.readShut || c.eofRead {
+		return nil, io.EOF
+	}
+	if !c.rq.empty() {
+		r := c.rq.pop()
+		c.uncharge(r.charge)
+		c.considerWindowUpdate()
+		if r.b.Exclusive() {
+			b := r.b
+			return &b, nil
+		}
+		b := api.CopyBuffer(r.b.Bytes())
+		r.b.Release()
+		return b, nil
+	}
+	if c.hasRcvFin && c.rcvNxt > c.rcvFin && (c.reason == nil || !resets(c.reason) || c.finQueued) {
+		c.eofRead = true
+		return nil, io.EOF
+	}
+	if c.state != api.StateClosed {
+		return nil, ErrAgain
+	}
+	switch c.reason {
+	case nil, api.ErrKeepalive: // K3
+		c.eofRead = true
+		return nil, io.EOF
+	}
+	return nil, c.reason
+}
+
+// resets reports whether an end for that reason cuts the stream short for the
+// reader, even after the peer's FIN.
+func resets(reason error) bool {
+	return reason == api.ErrReset || reason == api.ErrAborted || reason == api.ErrDisconnected
+}
+
+// Write queues bs whole and returns the stream offset after their last byte, to
+// be compared with Acked. With an error nothing is queued, and bs remain the
+// caller's: ErrAgain if the queue is at its limit, api.ErrNoMemory if the budget
+// is, WriteError if writing has ended.
+func (c *Conn) Write(now clock.Time, bs []*api.Buffer, o WriteOptions) (end uint64, err error) {
+	if err := c.WriteError(); err != nil {
+		return 0, err
+	}
+	if c.sq.charged >= c.cfg.Flow.SendBuffer {
+		return 0, ErrAgain
+	}
+	var cost int64
+	for _, b := range bs {
+		if b.Len() > 0 {
+			cost += sendCharge(b)
+		}
+	}
+	if cost > 0 && c.cfg.Budget != nil && !c.cfg.Budget.Charge(cost) {
+		return 0, api.ErrNoMemory
+	}
+	var charged int64
+	for _, b := range bs {
+		if b.Len() == 0 {
+			b.Release()
+			continue
+		}
+		// The same buffer may be shared within bs; what was charged is what counts.
+		k := sendCharge(b)
+		charged += k
+		c.sq.push(b, k)
+	}
+	if d := charged - cost; d != 0 && c.cfg.Budget != nil {
+		panic("BUG: charge of a buffer changed while it was being queued")
+	}
+	if cost > 0 {
+		c.watchUser(now)
+		if o.NoDelay {
+			c.noDelayEnd = c.sq.end
+		}
+		if o.Urgent {
+			c.writeUrgent()
+		}
+	}
+	return c.sq.end - c.iss - 1, nil
+}
+
+// Acked returns the stream offset up to which the peer has acknowledged.
+func (c *Conn) Acked() uint64 {
+	una := min(c.sndUna, c.sq.end)
+	if una <= c.iss {
+		return 0
+	}
+	return una - c.iss - 1
+}
+
+// WriteError is nil while writing may go on, and otherwise matches api.ErrClosed.
+func (c *Conn) WriteError() error {
+	if c.state == api.StateClosed && c.reason != nil {
+		return api.ClosedBy(c.reason)
+	}
+	if c.finQueued || c.FullyClosed() {
+		return api.ClosedBy(nil)
+	}
+	return nil
+}
+
+// Configure changes options. Fixed ones have been checked by the caller.
+func (c *Conn) Configure(now clock.Time, f *api.FlowConfig) {
+	old := c.cfg.Flow
+	n := *f
+	if n.SendBuffer <= 0 {
+		n.SendBuffer = old.SendBuffer
+	}
+	if n.ReceiveBuffer <= 0 {
+		n.ReceiveBuffer = old.ReceiveBuffer
+	}
+	if n.TTL == 0 {
+		n.TTL = old.TTL
+	}
+	n.MSS, n.Local, n.Congestion = old.MSS, old.Local, old.Congestion // fixed
+	c.cfg.Flow = n
+	if c.FullyClosed() {
+		return
+	}
+	c.tm.stop(tmKeepalive)
+	c.startKeepalive(now)
+	if n.UserTimeout != old.UserTimeout && c.tm.armed(tmUser) {
+		limit, _ := c.userTimeout()
+		c.tm[tmUser] = max(now, c.progressAt+limit)
+	}
+	if n.SendBuffer > old.SendBuffer && c.sq.charged < n.SendBuffer {
+		c.events |= EventWrite
+	}
+	if n.ReceiveBuffer > old.ReceiveBuffer {
+		c.considerWindowUpdate()
+	}
+}

@@ -1,0 +1,104 @@
+package tcp
+
+import "github.com/sluicenet/sluice/impl/engine/wire"
+
+// windowScaleFor returns the least shift with which a window of size bytes can
+// be announced (RFC 7323, section 2.3: 14 at most).
+func windowScaleFor(size int64) uint8 {
+	s := uint8(0)
+	for s < maxWindowScale && size>>s > 65535 {
+		s++
+	}
+	return s
+}
+
+const maxWindowScale = 14
+
+// sndWnd returns SND.WND: what the peer allows beyond SND.UNA.
+func (c *Conn) sndWnd() int64 { return max(0, int64(c.sndEdge-c.sndUna)) }
+
+// usable returns how much may be sent from SND.NXT on; negative if the peer has
+// shrunk its window (MUST-34).
+func (c *Conn) usable() int64 { return int64(c.sndEdge - c.sndNxt) }
+
+// updateSendWindow applies the rule of RFC 9293, section 3.10.7.4, fifth check:
+// only segments that are newer than the last one used may change the window.
+func (c *Conn) updateSendWindow(seq, ack uint64, field uint16) (changed bool) {
+	if !(c.sndWl1 < seq || c.sndWl1 == seq && c.sndWl2 <= ack) {
+		return false
+	}
+	wnd := int64(field) << c.sndScale
+	edge := ack + uint64(wnd)
+	changed = edge != c.sndEdge
+	c.sndEdge, c.sndWl1, c.sndWl2 = edge, seq, ack
+	c.maxSndWnd = max(c.maxSndWnd, wnd)
+	return changed
+}
+
+// rcvWnd returns what the peer may still send, as far as we ever announced.
+func (c *Conn) rcvWnd() int64 { return int64(c.rcvEdge - c.rcvNxt) }
+
+// wantEdge returns where the right edge of the receive window would be if no
+// window had been announced before: memory that is free, counted honestly.
+func (c *Conn) wantEdge() uint64 {
+	return c.rcvNxt + uint64(max(0, c.cfg.Flow.ReceiveBuffer-c.rcvCharged))
+}
+
+// edgeMoves reports whether the right edge should be moved now: receiver silly
+// window avoidance, RFC 9293, section 3.8.6.2.2 (MUST-39).
+func (c *Conn) edgeMoves() bool {
+	want := c.wantEdge()
+	return want > c.rcvEdge && int64(want-c.rcvEdge) >= min(c.cfg.Flow.ReceiveBuffer/2, c.segmentEstimate())
+}
+
+// segmentEstimate is the RMSS of the rules above: a full segment of the peer's.
+func (c *Conn) segmentEstimate() int64 { return min(c.announcedMSS, max(c.rcvMSS, 536)) }
+
+// windowField decides which window to announce, and remembers its edge.
+//
+// The edge never moves left (SHLD-14). A scaled window can only be announced in
+// steps, counted from a RCV.NXT that moves by any amount: rounding up keeps
+// the edge from moving left, but lets it creep to the right; so once it has
+// crept an eighth of the buffer, the field is rounded down, which RFC 7323,
+// section 2.4, allows. Data up to the old edge are accepted all the same.
+func (c *Conn) windowField(flags wire.Flags) uint16 {
+	if flags&wire.SYN != 0 { // never scaled (RFC 7323, section 2.2)
+		field := min(c.cfg.Flow.ReceiveBuffer, 65535)
+		if flags&wire.ACK != 0 {
+			c.rcvEdge = max(c.rcvEdge, c.rcvNxt+uint64(field))
+		}
+		return uint16(field)
+	}
+	scale := c.rcvScale
+	unit := int64(1) << scale
+	if c.edgeMoves() {
+		field := min(int64(c.wantEdge()-c.rcvNxt)>>scale, 65535)
+		if edge := c.rcvNxt + uint64(field<<scale); edge > c.rcvEdge {
+			c.rcvEdge, c.rcvCreep = edge, 0
+			return uint16(field)
+		}
+	}
+	wnd := c.rcvWnd()
+	field := wnd >> scale
+	if up := (unit - wnd&(unit-1)) & (unit - 1); up > 0 && field < 65535 && c.rcvCreep+up <= c.cfg.Flow.ReceiveBuffer/8 {
+		c.rcvCreep += up
+		c.rcvEdge += uint64(up)
+		field++
+	}
+	return uint16(min(field, 65535))
+}
+
+// considerWindowUpdate is called when the user has read: it announces the window
+// if that opens it noticeably.
+func (c *Conn) considerWindowUpdate() {
+	if !c.receiving() || !c.edgeMoves() {
+		return
+	}
+	// A window that the peer may be running into is opened at once; otherwise
+	// the next ACK will do.
+	gain, seg := int64(c.wantEdge()-c.rcvEdge), c.segmentEstimate()
+	buf := c.cfg.Flow.ReceiveBuffer
+	if c.rcvWnd() < seg || gain >= buf/4 || gain >= 2*seg && c.rcvWnd() < buf/2 {
+		c.ackNow = true
+	}
+}
