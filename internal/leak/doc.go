@@ -1,0 +1,3 @@
+// Package leak has no code: its test opens and closes many flows, and looks for
+// what they have left behind.
+package leak
