@@ -51,6 +51,7 @@ type Limiter struct {
 	rand  interface{ Uint64() uint64 }
 	key   uint64
 	all   bucket
+	cost  int64 // of the next message, for all
 	dests [destinationSlots]bucket
 
 	perSecond, burst, destPerSecond, destBurst int64
@@ -95,6 +96,12 @@ func (l *Limiter) Allow(now clock.Time, dst netip.Addr) bool {
 	if !l.dests[h%destinationSlots].take(now, l.destPerSecond, l.destBurst, 1000) {
 		return false
 	}
-	cost := int64(500 + l.rand.Uint64()%1001)
-	return l.all.take(now, l.perSecond, l.burst, cost)
+	if l.cost == 0 {
+		l.cost = int64(500 + l.rand.Uint64()%1001)
+	}
+	if !l.all.take(now, l.perSecond, l.burst, l.cost) {
+		return false
+	}
+	l.cost = 0
+	return true
 }
