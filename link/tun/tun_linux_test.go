@@ -98,11 +98,18 @@ func open(t *testing.T, cfg Config) *peer {
 	return p
 }
 
-func (p *peer) up() {
+// configure sets up the kernel's side.
+func (p *peer) configure() {
 	p.Helper()
 	if err := setup.Configure(p.link.Attributes().Name, 0, kernel4, kernel6); err != nil {
 		p.Fatal(err)
 	}
+}
+
+// up does that, and begins to collect what the kernel sends.
+func (p *peer) up() {
+	p.Helper()
+	p.configure()
 	if err := p.link.Attach(func(batch []link.Packet) {
 		for i := range batch {
 			select {

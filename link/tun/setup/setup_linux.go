@@ -16,6 +16,11 @@ import (
 // device, and sets it up. Addresses that it has already stay. It works in the
 // network namespace of the calling thread and needs CAP_NET_ADMIN there.
 func Configure(name string, mtu int, addresses ...netip.Prefix) error {
+	for _, a := range addresses {
+		if !a.IsValid() {
+			return fmt.Errorf("device %s: invalid address %v", name, a)
+		}
+	}
 	dev, err := netlink.LinkByName(name)
 	if err != nil {
 		return explain(name, "find it", err)
@@ -26,9 +31,6 @@ func Configure(name string, mtu int, addresses ...netip.Prefix) error {
 		}
 	}
 	for _, a := range addresses {
-		if !a.IsValid() {
-			return fmt.Errorf("device %s: invalid address %v", name, a)
-		}
 		addr := &netlink.Addr{IPNet: &net.IPNet{
 			IP:   a.Addr().AsSlice(),
 			Mask: net.CIDRMask(a.Bits(), a.Addr().BitLen()),
