@@ -40,10 +40,11 @@ func TestWindowBoundsFlight(t *testing.T) {
 			la, lb, err := sim.New(v, sim.Config{AB: road, BA: road, Tap: func(e sim.Event) {
 				p := gopacket.NewPacket(e.Data, layers.LayerTypeIPv4, gopacket.DecodeOptions{Lazy: true, NoCopy: true})
 				tcp, _ := p.Layer(layers.LayerTypeTCP).(*layers.TCP)
-				if tcp == nil || flow == nil {
-					return
-				}
 				switch {
+				case tcp == nil:
+				case e.Dir == sim.AtoB && tcp.SYN:
+					sent, acked = tcp.Seq+1, tcp.Seq+1
+				case flow == nil:
 				case e.Dir == sim.AtoB && e.Fate == sim.Sent && len(tcp.Payload) > 0:
 					if end := tcp.Seq + uint32(len(tcp.Payload)); int32(end-sent) > 0 {
 						sent = end
