@@ -1,10 +1,13 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
+	"os"
 	"time"
 
 	"github.com/sluicenet/sluice/api/link"
+	"github.com/sluicenet/sluice/link/pcap"
 	"github.com/sluicenet/sluice/link/pipe"
 	"github.com/sluicenet/sluice/link/sim"
 	"github.com/sluicenet/sluice/link/tun"
@@ -42,7 +45,30 @@ func openLink(l *Link, deps Deps) (*builtLink, error) {
 	default:
 		panic("BUG: driver " + l.Driver)
 	}
+	if l.Capture != "" {
+		if err := b.record(deps); err != nil {
+			return b, fmt.Errorf("capture: %w", err)
+		}
+	}
 	return b, nil
+}
+
+// record puts a recorder in front of the first end.
+func (b *builtLink) record(deps Deps) error {
+	f, err := os.OpenFile(b.cfg.Capture, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) // payload is private
+	if err != nil {
+		return err
+	}
+	b.capture = f
+	name := b.order[0]
+	l, err := pcap.New(b.ends[name], f, deps.Clock, pcap.Config{OnError: func(err error) {
+		deps.Logger.Error("the capture has ended", "link", b.cfg.Name, "file", b.cfg.Capture, "error", err)
+	}})
+	if err != nil {
+		return err
+	}
+	b.ends[name] = l
+	return nil
 }
 
 // openTun opens a device and sets it up. If only the latter fails it returns the
