@@ -423,20 +423,23 @@ func testCloseWaits(t *testing.T, a, b link.Link) {
 			inside.Store(false)
 		})
 	})
-	go a.Send([]link.Packet{{Header: Packet(0, 60)}})
+	var wg sync.WaitGroup
+	wg.Go(func() { a.Send([]link.Packet{{Header: Packet(0, 60)}}) })
 	done(t, "recv", entered)
-	returned := make(chan struct{})
 	for range 2 {
-		go func() {
+		wg.Go(func() {
 			b.Close()
+			closed.Store(true)
 			if inside.Load() {
 				t.Error("Close returned while recv was running")
 			}
-			if closed.CompareAndSwap(false, true) {
-				close(returned)
-			}
-		}()
+		})
 	}
+	returned := make(chan struct{})
+	go func() {
+		wg.Wait()
+		close(returned)
+	}()
 	for range 100 { // give Close a chance to be wrong
 		time.Sleep(10 * time.Microsecond)
 	}
