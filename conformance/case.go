@@ -67,6 +67,7 @@ func groups() [][]Case {
 	return [][]Case{
 		readCases, writeCases, closeCases, openCases, keepaliveCases, listenCases, disconnectCases, beyondCases,
 		mirageAPICases, mirageCases, mirageMoreCases,
+		segmentCases, handshakeCases, resetCases, blindCases,
 	}
 }
 

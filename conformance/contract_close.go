@@ -141,7 +141,8 @@ var closeCases = []Case{
 					t.Fatalf("after the last close the stack still has %d flows, %d half-open, %d bytes", i.Flows, i.HalfOpen, i.Memory)
 				}
 			}
-			if n := p.A.Info().TimeWait + p.B.Info().TimeWait; n != 5 && t.virtual {
+			// Both ends close at once, so both may have to remember.
+			if n := p.A.Info().TimeWait + p.B.Info().TimeWait; (n < 5 || n > 10) && t.virtual {
 				t.Fatalf("%d records in TIME-WAIT after 5 connections", n)
 			}
 			if !t.virtual {

@@ -91,13 +91,16 @@ var keepaliveCases = []Case{
 			if n := p.Net.Sent(0) - sent; n != 0 {
 				t.Fatalf("%d packets in the first two hours", n)
 			}
-			t.Eventually("the flow ends", func() bool { return f.CloseReason() != nil })
+			for f.CloseReason() == nil && t.clk.Now().Sub(start) < 3*time.Hour {
+				t.Sleep(time.Second)
+			}
+			t.is("reason", f.CloseReason(), api.ErrKeepalive)
 			took := t.clk.Now().Sub(start)
 			if want := 2*time.Hour + 9*75*time.Second; took < want-10*time.Second || took > want+10*time.Second {
 				t.Fatalf("given up after %v, want %v", took, want)
 			}
-			if n := p.Net.Sent(0) - sent; n != 9 {
-				t.Fatalf("%d probes, want 9", n)
+			if n := p.Net.Sent(0) - sent; n != 9 && n != 10 { // a RST may follow the probes
+				t.Fatalf("%d packets, want 9 probes", n)
 			}
 		},
 	},
@@ -113,8 +116,8 @@ var keepaliveCases = []Case{
 			t.ok("configure", f.Configure(func(c *api.FlowConfig) { c.Keepalive = everyTen{} }))
 			t.Eventually("the flow ends", func() bool { return f.CloseReason() != nil })
 			t.is("reason", f.CloseReason(), api.ErrKeepalive)
-			if n := p.Net.Sent(0) - sent; n != 2 {
-				t.Fatalf("%d probes, want 2", n)
+			if n := p.Net.Sent(0) - sent; n != 2 && n != 3 { // a RST may follow the probes
+				t.Fatalf("%d packets, want 2 probes", n)
 			}
 			if took := t.clk.Now().Sub(start); took > 31*time.Second {
 				t.Fatalf("given up after %v", took)

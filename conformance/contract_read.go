@@ -74,6 +74,7 @@ var readCases = []Case{
 			if again < 2 {
 				t.Inconclusivef("nothing was retransmitted")
 			}
+			p.Net.Filter(0, nil)
 			p.Net.Filter(1, nil)
 			p.Echo(f, g)
 		},
