@@ -98,14 +98,14 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 // reported before, and an RTT sample, or -1.
 func (c *Conn) ackBytes(now clock.Time, h *wire.TCP, ack uint64) (fresh int64, rtt time.Duration) {
 	sampleAt := clock.Never
-	rexmitted := false
+	rexmitted, rexmitAt := false, clock.Time(0)
 	first := int64(0)
 	c.sb.ack(ack, func(r *txRec, n int64) {
 		if first == 0 {
 			first = min(n, c.mss)
 		}
 		if r.flags&recEverRexmit != 0 {
-			rexmitted = true
+			rexmitted, rexmitAt = true, max(rexmitAt, r.sentAt)
 		}
 		if r.flags&recSacked != 0 {
 			return
@@ -135,12 +135,14 @@ func (c *Conn) ackBytes(now clock.Time, h *wire.TCP, ack uint64) (fresh int64, r
 	c.progressAt = now
 	c.retries = 0
 
-	// RFC 6298, section 3: Karn's rule, or the timestamp echoed.
+	// RFC 6298, section 3: Karn's rule, or the timestamp echoed. If that is from
+	// before the retransmission, the first copy arrived and its ACK was late
+	// or lost: the time since then is no round trip.
 	rtt = -1
 	switch {
 	case sampleAt != clock.Never && !rexmitted:
 		rtt = now.Sub(sampleAt)
-	case c.tsOK && h.Options.HasTimestamps:
+	case c.tsOK && h.Options.HasTimestamps && int32(h.Options.TSecr-c.tsNow(rexmitAt)) >= 0:
 		if d, ok := c.tsSample(now, h.Options.TSecr); ok {
 			rtt = d
 		}

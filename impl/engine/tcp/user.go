@@ -63,8 +63,17 @@ func (c *Conn) Write(now clock.Time, bs []*api.Buffer, o WriteOptions) (end uint
 			cost += sendCharge(b)
 		}
 	}
-	if cost > 0 && c.cfg.Budget != nil && !c.cfg.Budget.Charge(cost) {
-		return 0, api.ErrNoMemory
+	if cost > 0 && c.cfg.Budget != nil {
+		// Leave the stack some memory to receive with. Two stacks that had given
+		// all of theirs to writers could not take in each other's segments.
+		reserve := int64(receiveReserve)
+		if c.sq.charged == 0 {
+			reserve = 0 // one write for each flow is always worth a try
+		}
+		if !c.cfg.Budget.Charge(cost + reserve) {
+			return 0, api.ErrNoMemory
+		}
+		c.cfg.Budget.Release(reserve)
 	}
 	var charged int64
 	for _, b := range bs {
@@ -91,6 +100,9 @@ func (c *Conn) Write(now clock.Time, bs []*api.Buffer, o WriteOptions) (end uint
 	}
 	return c.sq.end - c.iss - 1, nil
 }
+
+// receiveReserve is what a Write leaves of the stack's budget.
+const receiveReserve = 32 << 10
 
 // Acked returns the stream offset up to which the peer has acknowledged.
 func (c *Conn) Acked() uint64 {
