@@ -104,7 +104,7 @@ func (h *Host) check(f *api.FlowConfig) error {
 		return bad("MSS", "%d is below %d bytes", f.MSS, minMSS)
 	}
 	if a := f.Local.Addr(); a.IsValid() && !a.IsUnspecified() && h.routes != nil && !h.routes.IsOwn(a.Unmap()) {
-		return bad("Local", "%v is not an address of this stack", a)
+		return fmt.Errorf("%w: Local: %v is not an address of this stack", api.ErrInvalidAddress, a)
 	}
 	// The default was checked when the Host was made.
 	if f.Congestion == h.flow.Congestion {

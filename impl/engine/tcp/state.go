@@ -36,10 +36,16 @@ func (c *Conn) bothClosed() bool {
 }
 
 // queueReset makes Poll send a RST that ends the connection for the peer as well:
-// <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>.
+// <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>. Where the peer's window ends before
+// SND.NXT, because a probe or a FIN stands beyond a closed window, the window's end
+// takes its place: what lies outside is dropped without a word (RFC 5961, section 3).
 func (c *Conn) queueReset() {
 	c.rstDue = true
-	c.rstSeq, c.rstAck = uint32(c.sndNxt), uint32(c.rcvNxt)
+	seq := c.sndNxt
+	if c.state != api.StateSynSent && c.state != api.StateSynReceived {
+		seq = min(seq, max(c.sndEdge, c.sndUna))
+	}
+	c.rstSeq, c.rstAck = uint32(seq), uint32(c.rcvNxt)
 	c.rstFlags = wire.RST | wire.ACK
 }
 
