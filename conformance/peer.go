@@ -243,6 +243,7 @@ type Conn struct {
 	shift         uint8    // of the stack's windows, 0 if not negotiated
 	syn           *Segment // the stack's SYN or SYN-ACK
 	ts            bool     // negotiated
+	closed        bool     // the peer has sent a FIN: windows mean nothing any more
 	tsRecent      uint32
 	tsBase        uint32
 	raw           bool  // the stack's payload is not the pattern
@@ -319,7 +320,7 @@ func (c *Conn) hear(s *Segment) {
 	c.syn, c.irs, c.rcv = s, s.Seq, 1
 	c.ts = c.hello.TS && s.HasTimestamps
 	c.tsRecent = s.TSval
-	if s.HasScale && c.hello.Scale != 0 {
+	if s.HasScale {
 		c.shift = s.Scale
 	}
 	c.lastWindow, c.hasLastWindow = int64(s.Window), true
@@ -343,7 +344,7 @@ func (w *Lab) StartDial(h Hello) (*Conn, *Op[dialling]) {
 	c.host = s.Src
 	c.hear(s)
 	if h.Scale == 0 {
-		c.shift = 0
+		c.shift = 0 // our SYN-ACK will not offer it
 	}
 	return c, op
 }
@@ -441,6 +442,7 @@ func (c *Conn) build(flags Flags, mods ...Mod) *Segment {
 	}
 	if !o.hold {
 		c.snd += s.Len()
+		c.closed = c.closed || s.Has(FIN)
 	}
 	return s
 }
@@ -485,7 +487,7 @@ func (c *Conn) note(s *Segment) {
 			c.tsRecent = s.TSval
 		}
 	}
-	if s.Has(ACK) && !s.Has(SYN) {
+	if s.Has(ACK) && !s.Has(SYN) && !c.closed {
 		c.lastWindow, c.hasLastWindow = c.windowOf(s), true
 		// RFC 9293, section 3.8.6, SHLD-14; RFC 7323, section 2.4, allows for the
 		// rounding of a scaled window.

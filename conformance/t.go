@@ -171,7 +171,7 @@ func (t *T) Settle() {
 
 // Eventually waits until cond holds, and fails the case if it never does.
 func (t *T) Eventually(what string, cond func() bool) {
-	step, rounds := 50*time.Millisecond, 3000
+	step, rounds := 50*time.Millisecond, 6000 // five minutes
 	if !t.virtual {
 		step, rounds = 5*time.Millisecond, 4000
 	}
