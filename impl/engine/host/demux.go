@@ -53,6 +53,7 @@ func (h *Host) demux(now clock.Time, local, remote netip.AddrPort, s *tcp.Segmen
 	if s.TCP.Flags&wire.RST != 0 {
 		h.counters.ResetsIn++
 	}
+	length := s.Len
 	w := h.timeWait[key]
 	if w != nil && !h.timeWaitSegment(now, w, s) {
 		return
@@ -63,6 +64,7 @@ func (h *Host) demux(now clock.Time, local, remote netip.AddrPort, s *tcp.Segmen
 	}
 	// A port without a name is not one to talk to (RFC 6335, section 6).
 	if l == nil || remote.Port() == 0 {
+		s.Len = length // the record has released the payload
 		h.reset(now, local, remote, s)
 		return
 	}

@@ -64,9 +64,8 @@ func (w *timeWait) due(h *Host, now clock.Time) {
 
 // timeWaitSegment takes in a segment for a connection in TIME-WAIT. It returns
 // true for a SYN that may open a new one in its place (RFC 9293, section 3.10.7.4,
-// MAY-2; RFC 6191).
+// MAY-2; RFC 6191). What is dropped has been counted by the record.
 func (h *Host) timeWaitSegment(now clock.Time, w *timeWait, s *tcp.Segment) (reuse bool) {
-	before := h.counters.Drops
 	switch w.record.Segment(now, s, &h.out) {
 	case tcp.TimeWaitReuse:
 		return true
@@ -74,10 +73,6 @@ func (h *Host) timeWaitSegment(now clock.Time, w *timeWait, s *tcp.Segment) (reu
 		e := entry{label: w.label, loop: w.loop}
 		h.counters.SegmentsOut++
 		h.replyTCP(w.local, w.remote, &h.out, &e)
-	default:
-		if h.counters.Drops == before {
-			h.drop(api.DropTimeWait)
-		}
 	}
 	h.arm(&w.timer, w.record.Deadline())
 	return false
