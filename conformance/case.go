@@ -68,6 +68,7 @@ func groups() [][]Case {
 		readCases, writeCases, closeCases, openCases, keepaliveCases, listenCases, disconnectCases, beyondCases,
 		mirageAPICases, mirageCases, mirageMoreCases,
 		segmentCases, handshakeCases, resetCases, blindCases,
+		transferCases, nagleCases, windowCases, ackCases,
 	}
 }
 
