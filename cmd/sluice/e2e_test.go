@@ -238,6 +238,27 @@ func TestRunDefault(t *testing.T) {
 	}
 }
 
+// TestRunDrains: a download under way when SIGTERM comes is finished.
+func TestRunDrains(t *testing.T) {
+	d := startDaemon(t, nil, "--listen", "127.0.0.1:0", "--http", "off")
+	resp, err := http.Get(d.url("Open") + "bytes/6000000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	first, err := io.CopyN(io.Discard, resp.Body, 100_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.signal()
+	rest, err := io.Copy(io.Discard, resp.Body)
+	if err != nil || first+rest != 6_000_000 {
+		t.Errorf("%d bytes, %v", first+rest, err)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	d.wait()
+}
+
 func TestRunPortInUse(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

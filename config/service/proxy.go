@@ -20,7 +20,7 @@ const dialTimeout = 30 * time.Second
 // Proxy returns a service that carries the connections to the stack on to an
 // address of the host's network.
 func Proxy(cfg Config, to netip.AddrPort) Service {
-	s := &simple{base: newBase(cfg)}
+	s := &proxy{simple{base: newBase(cfg)}}
 	s.serve = func(f api.Flow) error {
 		ctx, cancel := context.WithTimeout(s.draining, dialTimeout)
 		defer cancel()
@@ -35,16 +35,45 @@ func Proxy(cfg Config, to netip.AddrPort) Service {
 	return s
 }
 
+type proxy struct{ simple }
+
+// Drain implements Service.
+func (s *proxy) Drain(ctx context.Context) {
+	if s.port != 0 {
+		s.cfg.Stack.Unlisten(s.port)
+	}
+	s.drainCarried(ctx)
+}
+
+// drainCarried waits for the connections to end by themselves, for the first
+// half of the time: what their ends write is theirs, and they are told by
+// the other service if there is one. The rest is for what has been read.
+func (s *base) drainCarried(ctx context.Context) {
+	if end, ok := ctx.Deadline(); ok {
+		soft, cancel := context.WithTimeout(ctx, time.Until(end)/2)
+		defer cancel()
+		s.wait(soft)
+	} else {
+		s.wait(ctx)
+	}
+	s.drain()
+	s.wait(ctx)
+}
+
 // Forward returns a service that listens on an address of the host and carries
 // the connections through the stack.
 func Forward(cfg Config, from, to netip.AddrPort) Service {
-	return &forward{base: newBase(cfg), from: from, to: to}
+	s := &forward{base: newBase(cfg), from: from, to: to}
+	s.accepting, s.noMore = context.WithCancel(s.draining)
+	return s
 }
 
 type forward struct {
 	*base
-	from, to netip.AddrPort
-	listener net.Listener
+	from, to  netip.AddrPort
+	listener  net.Listener
+	accepting context.Context // ends when no connection is taken any more
+	noMore    context.CancelFunc
 }
 
 // Start implements Service.
@@ -85,12 +114,12 @@ func (s *forward) accept() {
 	for {
 		select {
 		case room <- struct{}{}:
-		case <-s.draining.Done():
+		case <-s.accepting.Done():
 			return
 		}
 		c, err := s.listener.Accept()
 		if err != nil {
-			if s.draining.Err() != nil || errors.Is(err, net.ErrClosed) {
+			if s.accepting.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return
 			}
 			// Out of descriptors, most likely: that passes.
@@ -98,7 +127,7 @@ func (s *forward) accept() {
 			<-room
 			select {
 			case <-time.After(100 * time.Millisecond):
-			case <-s.draining.Done():
+			case <-s.accepting.Done():
 				return
 			}
 			continue
@@ -132,15 +161,16 @@ func (s *forward) carry(c *net.TCPConn) error {
 
 // Drain implements Service.
 func (s *forward) Drain(ctx context.Context) {
-	s.drain()
+	s.noMore()
 	if s.listener != nil {
 		s.listener.Close()
 	}
-	s.wait(ctx)
+	s.drainCarried(ctx)
 }
 
 // Close implements Service.
 func (s *forward) Close() {
+	s.noMore()
 	s.drain()
 	if s.listener != nil {
 		s.listener.Close()
@@ -228,6 +258,9 @@ func (s *base) fromHost(f api.Flow, c *net.TCPConn) error {
 				b.Trim(0, n)
 			}
 			if err := s.write(s.hard, f, b); err != nil {
+				if s.draining.Err() != nil && errors.Is(err, api.ErrClosed) && f.CloseReason() == nil {
+					return nil // the stack has closed it: there is no more time
+				}
 				return err
 			}
 			b = nil

@@ -552,10 +552,40 @@ func TestDrainForward(t *testing.T) {
 		n, err = io.Copy(io.Discard, c)
 		c.Close()
 	})
-	gen.Drain(ctx) // the far end first: the forwarder sees an end of file
+	wg.Go(func() { gen.Drain(ctx) })
 	fwd.Drain(ctx)
 	wg.Wait()
 	if g := gen.Stats(); err != nil || n+100_000 != g.BytesOut || g.Active != 0 || fwd.Stats().Active != 0 {
 		t.Errorf("%d bytes arrive, %v; %d were written", n+100_000, err, g.BytesOut)
+	}
+}
+
+// TestDrainStubborn: a connection that nobody ends is ended when half of the time
+// is over, with an end of file on both sides.
+func TestDrainStubborn(t *testing.T) {
+	client, server := stacks(t)
+	start(t, service.Echo(service.Config{Name: "echo", Stack: server, Port: 7}))
+	s := start(t, service.Forward(service.Config{Name: "fwd", Stack: client}, anyPort, netip.MustParseAddrPort(serverAddr+":7")))
+	c := hostDial(t, s.Stats().Listen)
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 400*time.Millisecond)
+	defer cancel()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if n, err := c.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+			t.Errorf("the client reads %d bytes, %v", n, err)
+		}
+		c.Close()
+	})
+	s.Drain(ctx)
+	wg.Wait()
+	eventually(t, "the end of the connection", func() bool { return s.Stats().Active == 0 })
+	if n := s.Stats().Failed; n != 0 {
+		t.Errorf("%d connections failed", n)
 	}
 }
