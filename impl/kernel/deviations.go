@@ -17,6 +17,8 @@ func Deviations() []Deviation {
 			"Linux sends keepalive probes by TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT alone (RFC 1122, section 4.2.3.6, leaves the policy to the implementation)."},
 		{"K1/granularity", "keepalive times are rounded up to whole seconds and end at 32767 s, probes at 127",
 			"TCP_KEEPIDLE and TCP_KEEPINTVL count seconds (MAX_TCP_KEEPIDLE, MAX_TCP_KEEPCNT)."},
+		{"K2/user-timeout", "of a flow with a user timeout too, an idle peer is given up when that has passed, with fewer probes than asked for",
+			"TCP_USER_TIMEOUT takes precedence over TCP_KEEPCNT; see tcp(7)."},
 		{"K3/cause", "that a flow was ended by its keepalive is inferred",
 			"The kernel reports ETIMEDOUT for an unanswered keepalive as for unacknowledged data. A flow with a keepalive that ends so with an empty send queue is taken to be the former."},
 		{"L3/backlog", "connections beyond the backlog are established, not half-open, while they wait",

@@ -163,12 +163,12 @@ func (l *listener) open(port uint16, addrs []netip.Addr) (_ uint16, err error) {
 
 // bind makes one bound socket, with the options that accepted ones inherit. The
 // unspecified address stands for those of both families.
-func (l *listener) bind(a netip.AddrPort) (fd int, ipv6 bool, err error) {
+func (l *listener) bind(a netip.AddrPort) (_ int, ipv6 bool, err error) {
 	family, sa, err := sockaddr(a)
 	if err != nil {
 		return -1, false, err
 	}
-	fd, err = socket(family)
+	fd, err := socket(family)
 	if errors.Is(err, unix.EAFNOSUPPORT) && a.Addr() == netip.IPv6Unspecified() {
 		return l.bind(netip.AddrPortFrom(netip.IPv4Unspecified(), a.Port()))
 	}

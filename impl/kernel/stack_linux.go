@@ -212,8 +212,10 @@ func (s *Stack) dial(ctx context.Context, dst netip.AddrPort, c api.FlowConfig) 
 			return
 		}
 		f.fdMu.Lock()
-		unix.Close(f.fd)
-		f.fd = -1
+		if f.fd >= 0 {
+			unix.Close(f.fd)
+			f.fd = -1
+		}
 		f.fdMu.Unlock()
 		if registered {
 			s.poll.forget(f.token)
@@ -319,14 +321,25 @@ func (f *flow) connect(ctx context.Context, to unix.Sockaddr, limit time.Duratio
 	default:
 		return setupError("connect", errnoOf(err))
 	}
+	local, err := unix.Getsockname(f.fd)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.src = addrPort(local)
+	f.mu.Unlock()
 	for {
 		wake := f.writable.wait()
 		errno, err := unix.GetsockoptInt(f.fd, unix.SOL_SOCKET, unix.SO_ERROR)
 		if err != nil {
 			return err
 		}
-		if errno != 0 {
-			return setupError("connect", unix.Errno(errno))
+		if errno := unix.Errno(errno); errno == unix.ECONNRESET || errno == unix.EPIPE {
+			// Established, and already over: in SYN-SENT it is ECONNREFUSED.
+			f.sockErr.Store(int32(errno))
+			break
+		} else if errno != 0 {
+			return setupError("connect", errno)
 		}
 		if state := socketState(f.fd); state != unix.BPF_TCP_SYN_SENT && state != unix.BPF_TCP_SYN_RECV {
 			break
@@ -339,20 +352,16 @@ func (f *flow) connect(ctx context.Context, to unix.Sockaddr, limit time.Duratio
 			return api.ErrDisconnected
 		}
 	}
-	local, err := unix.Getsockname(f.fd)
-	if err != nil {
-		return err
-	}
-	f.mu.Lock()
-	f.src = addrPort(local)
-	f.mu.Unlock()
-	f.connecting.Store(false)
+	f.connecting.Store(false) // from here on the poller may close the descriptor
 	if f.s.ctx.Err() != nil { // Disconnect may not have noticed us
 		return api.ErrDisconnected
 	}
 	// Look at what may have happened before the events were for us.
+	f.fdMu.RLock()
 	polled := []unix.PollFd{{Fd: int32(f.fd), Events: unix.POLLIN | unix.POLLRDHUP | unix.POLLPRI}}
-	if n, _ := unix.Poll(polled, 0); n > 0 {
+	n, _ := unix.Poll(polled, 0) // looks at nothing if the descriptor is -1
+	f.fdMu.RUnlock()
+	if n > 0 {
 		f.event(uint32(uint16(polled[0].Revents)))
 	}
 	return nil
