@@ -78,7 +78,8 @@ type Flow interface {
 	Info() Info
 
 	// Configure changes options of the open flow: change is called once with
-	// the options in force, which it edits. Options that are fixed once a
+	// the options in force, which it edits; it must not block or call Configure
+	// itself. Options that are fixed once a
 	// flow exists are marked in [FlowConfig]; changing one of those, or an
 	// error in a value, changes nothing and matches ErrInvalidConfig.
 	Configure(change func(*FlowConfig)) error

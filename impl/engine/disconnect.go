@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/sluicenet/sluice/api"
@@ -65,7 +67,7 @@ func (s *Stack) beginLeaving() bool {
 	}
 	s.left = true
 	s.leaving.Store(true)
-	for port := range s.listeners {
+	for _, port := range slices.Sorted(maps.Keys(s.listeners)) {
 		s.unlisten(port)
 	}
 	return true

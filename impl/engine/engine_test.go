@@ -416,3 +416,41 @@ func TestSynctest(t *testing.T) {
 		w.close()
 	})
 }
+
+// TestHooksMayCallTheStack calls what takes the stack's own locks from a hook
+// that runs while such a call is under way.
+func TestHooksMayCallTheStack(t *testing.T) {
+	virtually(t, func(v *clock.Virtual) {
+		w := pipeWorld(t, v, nil)
+		defer w.close()
+		ctx := context.Background()
+		w.b.Listen(7, nil, echo)
+		calls := 0
+		hook := func(f api.Flow, _ api.Readiness) {
+			calls++
+			p, err := w.a.Listen(0, nil, echo)
+			if err != nil {
+				t.Error(err)
+			}
+			w.a.Unlisten(p)
+			f.Configure(func(c *api.FlowConfig) { c.TTL = 3 })
+			w.a.Info()
+		}
+		f, err := w.a.Dial(ctx, netip.AddrPortFrom(addrB4.Addr(), 7), &api.FlowConfig{Notify: hook})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			f.Write(ctx, api.NewBuffer([]byte("x")))
+			w.a.Unlisten(1)
+			f.Configure(func(c *api.FlowConfig) { c.TTL = 4 })
+			if b, err := f.Read(ctx); err != nil {
+				t.Fatal(b, err)
+			}
+		}
+		if calls == 0 {
+			t.Error("the hook was never called")
+		}
+		f.Abort()
+	})
+}

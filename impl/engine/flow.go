@@ -267,8 +267,16 @@ func (f *Flow) Info() api.Info {
 
 // Configure implements api.Flow (MUST-17, MUST-21, MUST-24, MUST-48, SHLD-21).
 func (f *Flow) Configure(change func(*api.FlowConfig)) error {
-	// The user's function runs without the lock. Two at a time would undo each
-	// other's changes, so they take turns.
+	now, err := f.configure(change)
+	f.shard.leave(now)
+	return f.fail("configure", err)
+}
+
+// configure leaves the shard's lock to be released by the caller: bringing the
+// shard to rest may call hooks of users, who may call Configure.
+func (f *Flow) configure(change func(*api.FlowConfig)) (clock.Time, error) {
+	// The user's function runs without the shard's lock. Two at a time would
+	// undo each other's changes, so they take turns.
 	f.shard.stack.configuring.Lock()
 	defer f.shard.stack.configuring.Unlock()
 	f.shard.mu.Lock()
@@ -276,19 +284,19 @@ func (f *Flow) Configure(change func(*api.FlowConfig)) error {
 	f.shard.mu.Unlock()
 	cfg := old
 	change(&cfg)
-	if cfg.MSS != old.MSS || cfg.Local != old.Local || cfg.Congestion != old.Congestion {
-		return f.fail("configure", configError("MSS, Local and Congestion are fixed once the flow exists"))
-	}
 
 	now := f.shard.enter()
-	resolved, err := f.shard.host.Resolve(&cfg)
-	if err == nil {
-		f.notify = resolved.Notify
-		f.conn.Configure(now, &resolved)
-		f.shard.touch(now, f.conn)
+	if cfg.MSS != old.MSS || cfg.Local != old.Local || cfg.Congestion != old.Congestion {
+		return now, configError("MSS, Local and Congestion are fixed once the flow exists")
 	}
-	f.shard.leave(now)
-	return f.fail("configure", err)
+	resolved, err := f.shard.host.Resolve(&cfg)
+	if err != nil {
+		return now, err
+	}
+	f.notify = resolved.Notify
+	f.conn.Configure(now, &resolved)
+	f.shard.touch(now, f.conn)
+	return now, nil
 }
 
 func configError(text string) error { return &invalidConfig{text} }

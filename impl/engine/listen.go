@@ -77,10 +77,12 @@ func (s *Stack) Listen(port uint16, cfg *api.ListenConfig, h api.Handler) (uint1
 	}
 	l.Port = port
 	s.listeners[port] = l
+	// The shards are not brought to rest here: that may call hooks of users, who
+	// may call Listen.
 	for _, sh := range s.shards {
-		now := sh.enter()
+		sh.mu.Lock()
 		sh.host.Listen(&l.Listener)
-		sh.leave(now)
+		sh.mu.Unlock()
 	}
 	return port, nil
 }
@@ -101,10 +103,20 @@ func (s *Stack) freePort() uint16 {
 // Unlisten implements api.Stack (U1).
 func (s *Stack) Unlisten(port uint16) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.unlisten(port)
+	s.mu.Unlock()
+	s.settle()
 }
 
+// settle brings every shard to rest.
+func (s *Stack) settle() {
+	for _, sh := range s.shards {
+		sh.leave(sh.enter())
+	}
+}
+
+// unlisten removes a listener and resets its half-open connections, whose resets
+// leave with the next settle. The caller holds mu.
 func (s *Stack) unlisten(port uint16) {
 	l := s.listeners[port]
 	if l == nil {
@@ -114,7 +126,7 @@ func (s *Stack) unlisten(port uint16) {
 	for _, sh := range s.shards {
 		now := sh.enter()
 		sh.host.Unlisten(now, &l.Listener)
-		sh.leave(now)
+		sh.mu.Unlock()
 	}
 }
 
