@@ -190,6 +190,47 @@ type RecoveryOwner interface {
 	ExitRecovery(now Time, undone bool)
 }
 
+// PacketObserver is told of single transmissions, each of them one segment or,
+// with segmentation offload, several. p is reused.
+type PacketObserver interface {
+	// OnSent is called when p has left, or is about to.
+	OnSent(p *SentPacket)
+
+	// OnPacketLost is called when p is thought lost, before OnCongestion and
+	// OnAck for the same ACK. delivered and lost are the connection's totals,
+	// this ACK and p included.
+	OnPacketLost(p *SentPacket, now Time, delivered, lost int64)
+}
+
+// SentPacket is one transmission, with the state of the connection when it left.
+type SentPacket struct {
+	Seq, End               uint64 // unwrapped
+	At                     Time
+	InFlight               int64 // p included
+	Delivered, Lost        int64 // totals
+	AppLimited, Retransmit bool  // AppLimited as in RateSample
+}
+
+// ECNUser says how a controller wants to use ECN. Without it the stack decides, for
+// ECNClassic or for none; marks are reported either way.
+type ECNUser interface {
+	// ECN is asked once, before the handshake, of a controller that may be
+	// thrown away afterwards. The peer may still refuse.
+	ECN() ECNMode
+}
+
+// ECNMode is a use of ECN.
+type ECNMode uint8
+
+// The modes. With ECNClassic and ECNEach, segments are sent as ECT(0), OnCongestion
+// is called with ECNMark for the first echo in a window of data, and
+// AckEvent.ECE tells which ACKs carried one.
+const (
+	ECNOff     ECNMode = iota
+	ECNClassic         // RFC 3168: one mark is echoed until the sender has reacted
+	ECNEach            // RFC 8257: an ACK echoes the marks of what it acknowledges, and no others
+)
+
 // Inspector shows a controller's variables, for diagnostics.
 type Inspector interface {
 	Vars(yield func(name string, value float64) bool)
