@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -15,7 +16,9 @@ import (
 	"github.com/sluicenet/sluice/impl/cubic"
 	"github.com/sluicenet/sluice/impl/engine"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
+	"github.com/sluicenet/sluice/impl/kernel"
 	"github.com/sluicenet/sluice/impl/reno"
+	"github.com/sluicenet/sluice/link/pipe"
 )
 
 // Backends are the implementations that a configuration can name. A program
@@ -39,7 +42,7 @@ type Backend struct {
 // An Environment is what a stack is made from.
 type Environment struct {
 	Stack  *Stack
-	Link   link.Link // nil if the backend has none
+	Link   link.Link // nil if the configuration names none
 	Clock  clock.Clock
 	Logger *slog.Logger
 }
@@ -59,8 +62,9 @@ func DefaultBackends() Backends {
 	})
 	cubicBackend.Keys = append(cubicBackend.Keys, "cubic")
 	return Backends{
-		"cubic": cubicBackend,
-		"reno":  Engine(reno.Factory, nil),
+		"cubic":  cubicBackend,
+		"reno":   Engine(reno.Factory, nil),
+		"kernel": kernelBackend,
 	}
 }
 
@@ -77,6 +81,10 @@ func Engine(controller cc.Factory, options func(*Stack) string) Backend {
 			"user_timeout", "ttl", "dscp", "mss", "timers", "tcp", "shards", "seed"},
 		New: func(env *Environment) (api.Stack, error) {
 			s := env.Stack
+			if env.Link == nil {
+				// The other end of this pipe belongs to nobody.
+				env.Link, _ = pipe.New(pipe.Config{Name: s.Name})
+			}
 			cfg := engine.Config{
 				Backend:     s.Backend,
 				Link:        env.Link,
@@ -109,6 +117,27 @@ func Engine(controller cc.Factory, options func(*Stack) string) Backend {
 			return st, nil
 		},
 	}
+}
+
+var kernelBackend = Backend{
+	Keys: []string{"addresses", "buffers", "limits.flows", "keepalive", "nodelay",
+		"user_timeout", "ttl", "dscp", "mss"},
+	New: func(env *Environment) (api.Stack, error) {
+		s := env.Stack
+		if _, virtual := env.Clock.(*clock.Virtual); virtual {
+			return nil, fmt.Errorf("the kernel's sockets know no virtual time")
+		}
+		st, err := kernel.New(kernel.Config{
+			Addresses: s.prefixes(),
+			Flow:      s.flowConfig(),
+			Limits:    kernel.Limits{Flows: int64(s.Limits.Flows)},
+			Logger:    env.Logger,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return st, nil
+	},
 }
 
 func (s *Stack) prefixes() []netip.Prefix {

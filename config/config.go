@@ -86,7 +86,7 @@ type Path struct {
 type Stack struct {
 	Name      string       `mapstructure:"name" required:"true" name:"true" doc:"Name of the stack: lower-case letters, digits and '-'."`
 	Backend   string       `mapstructure:"backend" default:"cubic" doc:"Implementation: reno and cubic are the userspace engine with that congestion controller, kernel is the sockets of the host."`
-	Link      string       `mapstructure:"link" doc:"Link that the stack is attached to; 'link:end' for one with two ends. Not for kernel."`
+	Link      string       `mapstructure:"link" doc:"Link that the stack is attached to; 'link:end' for one with two ends, 'none' for a stack that talks to itself alone. The backend kernel has no link."`
 	Addresses []Prefix     `mapstructure:"addresses" doc:"The stack's own addresses with their networks."`
 	Gateways  []netip.Addr `mapstructure:"gateways" doc:"Routers beyond these networks, one for each family at most."`
 

@@ -32,7 +32,7 @@ A pipe or sim link has two ends, each for one stack: with ` + "`ends: [near, far
 A tun link has one, ` + "`link: wan`" + `.
 
 The backend ` + "`kernel`" + ` has no link, and takes only the keys that the host's sockets have: addresses (none means all of the
-host's), buffers, keepalive, nodelay, user_timeout, ttl, dscp and mss.
+host's), buffers, limits.flows, keepalive, nodelay, user_timeout, ttl, dscp and mss.
 `
 
 func docs() string {

@@ -61,13 +61,13 @@ func Load(opts Options) (*Config, error) {
 			return nil, err
 		}
 	}
-	l := &loader{file: name, pos: map[string]position{"": {file: name}}}
+	l := &loader{root: root, file: name, pos: map[string]position{"": {file: name}}}
 	tree := l.parse(data)
 	l.environment(tree, opts.Environ)
 	for _, a := range opts.Set {
 		l.assign(tree, a)
 	}
-	l.complete(root, tree, "", "")
+	l.complete(l.root, tree, "", "")
 	if err := l.errs.orNil(); err != nil {
 		return nil, err
 	}
@@ -127,6 +127,7 @@ func readFile(path string) ([]byte, error) {
 // loader builds the tree of values from a file and what overrides it, noting
 // where each came from.
 type loader struct {
+	root      *field
 	file      string
 	pos       map[string]position // by path: "stacks[0].link"
 	errs      Errors
@@ -158,7 +159,7 @@ func (l *loader) parse(data []byte) map[string]any {
 	if dec.Decode(&second) == nil {
 		l.errs.add(l.at(&second), "", "a second document; one file is one document")
 	}
-	v, _ := l.block(root, resolve(doc.Content[0]), "", "").(map[string]any)
+	v, _ := l.block(l.root, resolve(doc.Content[0]), "", "").(map[string]any)
 	if v == nil {
 		return empty
 	}
@@ -224,7 +225,7 @@ func (l *loader) block(f *field, n *yaml.Node, path, key string) any {
 		if c == nil {
 			where := ""
 			if w := nearest(name, f.names()); w == "" {
-				if p := elsewhere(name); p != "" {
+				if p := l.elsewhere(name); p != "" {
 					where = fmt.Sprintf("; there is a key %s", p)
 				}
 			}
@@ -244,8 +245,8 @@ func (l *loader) block(f *field, n *yaml.Node, path, key string) any {
 }
 
 // elsewhere returns the path of a key of that name in another place.
-func elsewhere(name string) string {
-	for _, k := range Keys() {
+func (l *loader) elsewhere(name string) string {
+	for _, k := range keysOf(l.root) {
 		if k.Path == name || strings.HasSuffix(k.Path, "."+name) {
 			return k.Path
 		}

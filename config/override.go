@@ -26,7 +26,7 @@ func (l *loader) environment(tree map[string]any, environ []string) {
 	for _, name := range names {
 		var valid []string
 		key := ""
-		l.eachKey(root, tree, "", func(k string) {
+		l.eachKey(l.root, tree, "", func(k string) {
 			env := envName(k)
 			valid = append(valid, env)
 			if env == name {
@@ -83,7 +83,7 @@ func (l *loader) eachKey(fd *field, m map[string]any, prefix string, f func(key 
 // assign sets one key. Items of lists have to exist; blocks are made.
 func (l *loader) assign(tree map[string]any, a Assignment) {
 	src := position{source: a.Source}
-	f, m, path := root, tree, ""
+	f, m, path := l.root, tree, ""
 	parts := strings.Split(a.Key, ".")
 	for i := 0; i < len(parts); i++ {
 		c := f.child(parts[i])

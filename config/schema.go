@@ -260,7 +260,9 @@ type Key struct {
 }
 
 // Keys returns every key, in the order of the schema.
-func Keys() []Key {
+func Keys() []Key { return keysOf(root) }
+
+func keysOf(root *field) []Key {
 	var keys []Key
 	var walk func(prefix string, f *field)
 	walk = func(prefix string, f *field) {

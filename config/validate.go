@@ -40,6 +40,9 @@ func (v *validator) links() {
 	for i := range v.cfg.Links {
 		l := &v.cfg.Links[i]
 		path, key := fmt.Sprintf("links[%d]", i), "links."+l.Name
+		if l.Name == noLink {
+			v.fail(path+".name", key+".name", "stands for no link, and cannot be one")
+		}
 		if l.Driver == "tun" {
 			if v.given(path + ".ends") {
 				v.fail(path+".ends", key+".ends", "a tun link has one end; ends are for pipe and sim")
@@ -114,7 +117,7 @@ func (v *validator) stacks() {
 			v.fail(path+".backend", key+".backend", "there is no backend %q%s", s.Backend, suggest(s.Backend, v.cfg.backends.Names()))
 			continue
 		}
-		v.keysOf(path, key, s.Backend, b)
+		v.keysOf(path, key, s, b)
 		l := v.linkOf(path, key, s, b)
 		v.addresses(path, key, s, b, l, addrs)
 		if s.MSS != 0 && l != nil && s.MSS > l.MTU-40 {
@@ -149,11 +152,11 @@ func (v *validator) stacks() {
 }
 
 // keysOf refuses keys that the backend would ignore.
-func (v *validator) keysOf(path, key, name string, b Backend) {
+func (v *validator) keysOf(path, key string, s *Stack, b Backend) {
 	var wrong []string
 	for p := range v.cfg.pos {
 		rest, ok := strings.CutPrefix(p, path+".")
-		if !ok || strings.Contains(rest, "[") || rest == "name" || rest == "backend" {
+		if !ok || strings.Contains(rest, "[") || rest == "name" || rest == "backend" || rest == "link" && s.Link == noLink {
 			continue
 		}
 		if strings.Contains(rest, ".") {
@@ -172,7 +175,7 @@ func (v *validator) keysOf(path, key, name string, b Backend) {
 		if i > 0 && strings.HasPrefix(rest, wrong[0]+".") {
 			continue
 		}
-		v.fail(path+"."+rest, key+"."+rest, "the backend %s does not take it", name)
+		v.fail(path+"."+rest, key+"."+rest, "the backend %s does not take it", s.Backend)
 	}
 }
 
@@ -185,13 +188,19 @@ func prefixOfAny(prefix string, list []string) bool {
 	return false
 }
 
+// noLink is what stands for no link.
+const noLink = "none"
+
 func (v *validator) linkOf(path, key string, s *Stack, b Backend) *Link {
 	if !b.Link {
 		return nil
 	}
 	path, key = path+".link", key+".link"
+	if s.Link == noLink {
+		return nil
+	}
 	if s.Link == "" {
-		v.fail(path, key, "is required for the backend %s", s.Backend)
+		v.fail(path, key, "is required for the backend %s; 'none' is for a stack that talks to itself alone", s.Backend)
 		return nil
 	}
 	name, end, hasEnd := strings.Cut(s.Link, ":")
@@ -229,8 +238,11 @@ func (v *validator) addresses(path, key string, s *Stack, b Backend, l *Link, ad
 		v.fail(path+".addresses", key+".addresses", "is required for the backend %s", s.Backend)
 	}
 	name := "\x00" + s.Backend // stacks without a link share the host's network
-	if l != nil {
+	switch {
+	case l != nil:
 		name = l.Name
+	case b.Link:
+		name = "\x00" + s.Name
 	}
 	if addrs[name] == nil {
 		addrs[name] = map[netip.Addr]string{}
@@ -253,7 +265,7 @@ func (v *validator) addresses(path, key string, s *Stack, b Backend, l *Link, ad
 				v.fail(at, key+".addresses", "%s is the network's broadcast address", p)
 			}
 		}
-		if b.Link && p.Addr().IsLoopback() {
+		if b.Link && p.Addr().IsLoopback() && s.Link != noLink {
 			v.fail(at, key+".addresses", "%s is a loopback address, which no link carries", p)
 		}
 		if p.Addr().Is6() && l != nil && l.MTU < 1280 {
