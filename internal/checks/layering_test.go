@@ -98,6 +98,7 @@ var rules = []rule{
 	{"link/tun/setup/...", []string{"api/...", "github.com/vishvananda/netlink/...", "github.com/vishvananda/netns", "golang.org/x/sys/unix"}},
 	{"link/tun/...", []string{"api/...", "link/internal/...", "golang.org/x/sys/unix"}},
 	{"link/pcap", []string{"api/...", "link/internal/...", "github.com/google/gopacket/..."}},
+	{"link/sim", []string{"api/...", "link/internal/...", "link/impair"}},
 	{"link/...", []string{"api/...", "link/internal/..."}},
 
 	// The suite judges any stack, so only what makes targets may know ours.

@@ -2,13 +2,12 @@ package sim
 
 import (
 	"container/heap"
-	"math/bits"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/sluicenet/sluice/api/clock"
 	"github.com/sluicenet/sluice/api/link"
+	"github.com/sluicenet/sluice/link/impair"
 )
 
 // A path is one direction. Its packets wait in a heap for one timer.
@@ -23,7 +22,7 @@ type path struct {
 
 	mu          sync.Mutex
 	d           Direction
-	chance      chance
+	chance      impair.Chance
 	wire        wire
 	lastInOrder clock.Time // arrival of the latest packet that kept its place
 	flight      flightHeap
@@ -40,7 +39,7 @@ type path struct {
 func newPath(clk clock.Clock, cfg *Config, dir Dir, d Direction, from, to *End) *path {
 	p := &path{
 		clk: clk, dir: dir, mtu: cfg.MTU, maxInFlight: maxInFlight, tap: cfg.Tap, from: from, to: to,
-		d: d, chance: newChance(cfg.Seed, dir), armed: clock.Never,
+		d: d, chance: impair.NewChance(cfg.Seed, uint64(dir)), armed: clock.Never,
 	}
 	p.timer = clk.NewTimer(p.deliver)
 	return p
@@ -94,7 +93,9 @@ func (p *path) admit(now clock.Time, pkt *link.Packet) (fate Fate, n int) {
 	p.counters.Sent++
 	n = pkt.Len()
 	// Every packet draws the same numbers, whatever becomes of it.
-	luck := p.chance.draw(&p.d)
+	luck := p.chance.Draw(&impair.Odds{
+		Loss: p.d.Loss, Corrupt: p.d.Corrupt, Reorder: p.d.Reorder, Duplicate: p.d.Duplicate, Jitter: p.d.Jitter,
+	})
 	if n == 0 || n > p.mtu || pkt.Offload.GSOSize != 0 || pkt.Offload.NeedsChecksum {
 		p.counters.DropsMalformed++
 		return p.tell(now, DropMalformed, pkt), n
@@ -111,7 +112,7 @@ func (p *path) admit(now clock.Time, pkt *link.Packet) (fate Fate, n int) {
 }
 
 // route takes a packet through the queue and onto the wire.
-func (p *path) route(now clock.Time, c *link.Packet, luck luck, n int) Fate {
+func (p *path) route(now clock.Time, c *link.Packet, luck impair.Luck, n int) Fate {
 	if p.abandoned {
 		p.counters.DropsReceiver++
 		return DropReceiver
@@ -126,30 +127,29 @@ func (p *path) route(now clock.Time, c *link.Packet, luck luck, n int) Fate {
 		p.counters.DropsQueue++
 		return DropQueue
 	}
-	if luck.lost {
+	if luck.Lost {
 		p.counters.Lost++
 		return Lost
 	}
 	var copied link.Packet
-	if luck.duplicated {
+	if luck.Duplicated {
 		copied = c.Copy()
 	}
-	if luck.corrupted {
+	if luck.Corrupted {
 		p.counters.Corrupted++
-		bit, _ := bits.Mul64(luck.position, uint64(n)*8)
-		c.Payload[0].Bytes()[bit/8] ^= 1 << (bit % 8)
+		impair.FlipBit(c.Payload[0].Bytes(), luck.Position)
 	}
-	at := p.arrival(sent, luck.jitter)
-	if luck.reordered {
+	at := p.arrival(sent, luck.Jitter)
+	if luck.Reordered {
 		p.counters.Reordered++
 		p.launch(at.Add(p.d.reorderDelay()), *c)
 	} else {
 		p.lastInOrder = at
 		p.launch(at, *c)
 	}
-	if luck.duplicated {
+	if luck.Duplicated {
 		p.counters.Duplicated++
-		at := p.arrival(sent, luck.jitter2)
+		at := p.arrival(sent, luck.Jitter2)
 		p.lastInOrder = at
 		p.launch(at, copied)
 	}
@@ -278,54 +278,4 @@ func (h *flightHeap) Pop() any {
 	old[len(old)-1] = inFlight{}
 	*h = old[:len(old)-1]
 	return f
-}
-
-// chance has one stream of random numbers for each impairment, so that they do
-// not depend on one another.
-type chance struct {
-	loss, corrupt, bit, jitter, reorder, duplicate, jitter2 *rand.Rand
-}
-
-func newChance(seed uint64, dir Dir) chance {
-	stream := func(n uint64) *rand.Rand {
-		id := uint64(dir)<<32 | n
-		return rand.New(rand.NewPCG(mix(seed^mix(id)), mix(seed+0x9e3779b97f4a7c15*(id+1))))
-	}
-	return chance{
-		loss: stream(1), corrupt: stream(2), bit: stream(3), jitter: stream(4),
-		reorder: stream(5), duplicate: stream(6), jitter2: stream(7),
-	}
-}
-
-// mix is the finaliser of SplitMix64: it keeps seeds that are close to each
-// other from giving streams that are.
-func mix(x uint64) uint64 {
-	x += 0x9e3779b97f4a7c15
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
-}
-
-// luck is what chance has in store for one packet.
-type luck struct {
-	lost, corrupted, reordered, duplicated bool
-	jitter, jitter2                        time.Duration
-	position                               uint64 // of the corrupted bit, in 2^-64ths of the packet
-}
-
-func (c *chance) draw(d *Direction) luck {
-	return luck{
-		lost:       c.loss.Float64() < d.Loss,
-		corrupted:  c.corrupt.Float64() < d.Corrupt,
-		reordered:  c.reorder.Float64() < d.Reorder,
-		duplicated: c.duplicate.Float64() < d.Duplicate,
-		jitter:     spread(c.jitter, d.Jitter),
-		jitter2:    spread(c.jitter2, d.Jitter),
-		position:   c.bit.Uint64(),
-	}
-}
-
-// spread returns a duration between -j and j, from one number of r whatever j is.
-func spread(r *rand.Rand, j time.Duration) time.Duration {
-	return time.Duration((2*r.Float64() - 1) * float64(j))
 }

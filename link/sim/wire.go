@@ -1,18 +1,15 @@
 package sim
 
 import (
-	"math/bits"
-	"time"
-
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/link/impair"
 )
 
 // A wire transmits one packet after another at a rate, the others waiting in a
 // drop-tail queue.
 type wire struct {
 	freeAt clock.Time // the end of the last transmission
-	rest   uint64     // of it, in 1/Rate of a nanosecond: rates are exact in the long run
-	rate   BitsPerSec // in whose fractions rest is
+	serial impair.Serializer
 
 	waiting      []waiting // whose transmission begins later, oldest first
 	head         int       // waiting[:head] have begun
@@ -43,12 +40,9 @@ func (w *wire) transmit(now clock.Time, n int64, d *Direction) (sent clock.Time,
 	begins := w.freeAt
 	if begins <= now {
 		begins = now
-		w.rest = 0
+		w.serial.Reset()
 	} else if !d.room(w.waitingBytes+n, len(w.waiting)-w.head+1) {
 		return 0, false
-	}
-	if d.Rate != w.rate {
-		w.rest, w.rate = 0, d.Rate
 	}
 	if begins > now {
 		w.waiting = append(w.waiting, waiting{begins, n})
@@ -56,10 +50,7 @@ func (w *wire) transmit(now clock.Time, n int64, d *Direction) (sent clock.Time,
 	}
 	w.freeAt = begins
 	if d.Rate > 0 {
-		hi, lo := bits.Mul64(uint64(n)*8, uint64(time.Second))
-		lo, carry := bits.Add64(lo, w.rest, 0)
-		quo, rem := bits.Div64(hi+carry, lo, uint64(d.Rate))
-		w.freeAt, w.rest = begins.Add(time.Duration(quo)), rem
+		w.freeAt = begins.Add(w.serial.Time(n, int64(d.Rate)))
 	}
 	return w.freeAt, true
 }
@@ -75,9 +66,7 @@ func (d *Direction) room(bytes int64, packets int) bool {
 		return false
 	}
 	if d.QueueBytes == 0 && d.QueuePackets == 0 {
-		hi, lo := bits.Mul64(uint64(d.Rate)/8, uint64(2*d.Delay))
-		bdp, _ := bits.Div64(hi, lo, uint64(time.Second))
-		return uint64(bytes) <= max(bdp, minQueue)
+		return bytes <= max(impair.BDP(int64(d.Rate), 2*d.Delay), minQueue)
 	}
 	return (d.QueueBytes == 0 || bytes <= d.QueueBytes) &&
 		(d.QueuePackets == 0 || packets <= d.QueuePackets)
