@@ -225,12 +225,14 @@ func (c *Conn) insertNew(seq uint64, b api.Buffer) bool {
 			return false
 		}
 	} else {
-		// A second small one in a row gets a page, for those that will follow.
+		// One that fills most of a page gets it, and a small one that follows
+		// another, with room for those that will follow; any other only what
+		// it needs.
 		var page *api.Buffer
-		if small && prev == nil {
-			page = api.NewBuffer(make([]byte, n))
+		if n <= smallPage && (2*n > smallPage || prev != nil) {
+			page = api.Alloc(smallPage)
 		} else {
-			page = api.Alloc(max(n, min(smallPage, 4*n)))
+			page = api.NewBuffer(make([]byte, n))
 		}
 		copy(page.Bytes(), b.Bytes())
 		b.Release()
