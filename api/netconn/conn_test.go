@@ -53,8 +53,8 @@ func TestConn(t *testing.T) {
 	})
 }
 
-// pipe returns the two ends of a connection.
-func pipe(t *testing.T, e env) (client, server *netconn.Conn) {
+// connect returns the two ends of a connection.
+func connect(t *testing.T, e env) (client, server *netconn.Conn) {
 	t.Helper()
 	l, err := netconn.Listen(e.server, 0, e.listen())
 	if err != nil {
@@ -99,7 +99,7 @@ func want(t *testing.T, err error, op string, targets ...error) {
 
 func TestHalfClose(t *testing.T) {
 	eachStack(t, func(t *testing.T, e env) {
-		c, s := pipe(t, e)
+		c, s := connect(t, e)
 		if _, err := c.Write([]byte("question")); err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +128,7 @@ func TestHalfClose(t *testing.T) {
 // After Close what was written still arrives, without anybody waiting for it.
 func TestCloseLingers(t *testing.T) {
 	eachStack(t, func(t *testing.T, e env) {
-		c, s := pipe(t, e)
+		c, s := connect(t, e)
 		data := make([]byte, 300_000)
 		for i := range data {
 			data[i] = byte(i * 7 >> 3)
@@ -153,7 +153,7 @@ func TestCloseLingers(t *testing.T) {
 func TestErrors(t *testing.T) {
 	eachStack(t, func(t *testing.T, e env) {
 		t.Run("closed", func(t *testing.T) {
-			c, _ := pipe(t, e)
+			c, _ := connect(t, e)
 			reading := make(chan error)
 			go func() {
 				_, err := c.Read(make([]byte, 1))
@@ -173,7 +173,7 @@ func TestErrors(t *testing.T) {
 			want(t, c.CloseWrite(), "close", net.ErrClosed)
 		})
 		t.Run("reset", func(t *testing.T) {
-			c, s := pipe(t, e)
+			c, s := connect(t, e)
 			if err := s.SetLinger(0); err != nil {
 				t.Fatal(err)
 			}
@@ -190,7 +190,7 @@ func TestErrors(t *testing.T) {
 			}
 		})
 		t.Run("unread data is answered by a reset", func(t *testing.T) {
-			c, s := pipe(t, e)
+			c, s := connect(t, e)
 			c.Write([]byte("two"))
 			if _, err := io.ReadFull(s, make([]byte, 1)); err != nil {
 				t.Fatal(err)
@@ -200,7 +200,7 @@ func TestErrors(t *testing.T) {
 			want(t, err, "read", syscall.ECONNRESET)
 		})
 		t.Run("close read", func(t *testing.T) {
-			c, s := pipe(t, e)
+			c, s := connect(t, e)
 			c.Write([]byte("two"))
 			if _, err := io.ReadFull(s, make([]byte, 1)); err != nil {
 				t.Fatal(err)
@@ -217,7 +217,7 @@ func TestErrors(t *testing.T) {
 
 func TestDeadlines(t *testing.T) {
 	eachStack(t, func(t *testing.T, e env) {
-		c, s := pipe(t, e)
+		c, s := connect(t, e)
 		timeout := func(err error, op string) {
 			t.Helper()
 			want(t, err, op, os.ErrDeadlineExceeded)
@@ -301,8 +301,8 @@ func TestCopy(t *testing.T) {
 		}
 		sum := sha256.Sum256(data)
 		// data -> a1=a2 -> b1=b2 -> hash
-		a1, a2 := pipe(t, e)
-		b1, b2 := pipe(t, e)
+		a1, a2 := connect(t, e)
+		b1, b2 := connect(t, e)
 		errs := make(chan error, 2)
 		go func() {
 			n, err := a1.ReadFrom(bytes.NewReader(data))
@@ -358,7 +358,7 @@ func (l *limited) Write(p []byte) (int, error) {
 
 func TestWriteToKeepsWhatWasNotTaken(t *testing.T) {
 	eachStack(t, func(t *testing.T, e env) {
-		c, s := pipe(t, e)
+		c, s := connect(t, e)
 		if _, err := c.Write([]byte("0123456789")); err != nil {
 			t.Fatal(err)
 		}
@@ -376,7 +376,7 @@ func TestWriteToKeepsWhatWasNotTaken(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	eachStack(t, func(t *testing.T, e env) {
-		c, _ := pipe(t, e)
+		c, _ := connect(t, e)
 		options := func() (cfg api.FlowConfig) {
 			if err := c.Flow().Configure(func(f *api.FlowConfig) { cfg = *f }); err != nil {
 				t.Fatal(err)
@@ -425,7 +425,7 @@ func TestOptions(t *testing.T) {
 
 func TestAddresses(t *testing.T) {
 	eachStack(t, func(t *testing.T, e env) {
-		c, s := pipe(t, e)
+		c, s := connect(t, e)
 		if c.LocalAddr().String() != s.RemoteAddr().String() || c.RemoteAddr().String() != s.LocalAddr().String() {
 			t.Errorf("%v-%v and %v-%v", c.LocalAddr(), c.RemoteAddr(), s.LocalAddr(), s.RemoteAddr())
 		}

@@ -41,6 +41,11 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 		}
 		return nil, op
 	}
+	// A stack may succeed, if it need not wait, although ctx has ended; a
+	// dialer of package net does not.
+	if ctx.Err() != nil {
+		return fail(netip.AddrPort{}, context.Cause(ctx))
+	}
 	dsts, err := d.resolve(ctx, network, address)
 	if err != nil {
 		return fail(netip.AddrPort{}, err)

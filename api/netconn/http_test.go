@@ -168,7 +168,7 @@ func TestHTTP2(t *testing.T) {
 func TestTLS(t *testing.T) {
 	eachStack(t, func(t *testing.T, e env) {
 		cert, pool := selfSigned(t, "sluice.test")
-		c, s := pipe(t, e)
+		c, s := connect(t, e)
 		data := make([]byte, 1<<20)
 		rand.Read(data)
 		errs := make(chan error, 1)
@@ -267,7 +267,7 @@ func TestListener(t *testing.T) {
 func TestListenerOfAStackThatLeaves(t *testing.T) {
 	eachStack(t, func(t *testing.T, e env) {
 		if _, ok := e.server.(interface{ Done() <-chan struct{} }); !ok {
-			t.Fatal("the stack does not tell when it has left")
+			t.Skip("the stack does not tell when it disconnects: the Listener has to be closed as well, as documented")
 		}
 		l, err := netconn.Listen(e.server, 0, e.listen())
 		if err != nil {
@@ -338,12 +338,8 @@ func TestDialer(t *testing.T) {
 
 // Of a name with several addresses the first that answers is taken.
 func TestDialerResolves(t *testing.T) {
-	e := backends["kernel"](t)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		e.client.Disconnect(ctx)
-	})
+	e := sockets(t)
+	t.Cleanup(e.leave)
 	l, err := netconn.Listen(e.server, 0, e.listen()) // 127.0.0.1 alone
 	if err != nil {
 		t.Fatal(err)

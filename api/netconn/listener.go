@@ -19,7 +19,7 @@ type Listener struct {
 	flows  chan api.Flow
 	once   sync.Once
 	closed chan struct{}
-	left   <-chan struct{} // closed when the stack leaves the network; nil if it does not tell
+	left   <-chan struct{} // closed when the stack disconnects; nil if it does not tell
 }
 
 var _ net.Listener = (*Listener)(nil)
@@ -28,8 +28,8 @@ var _ net.Listener = (*Listener)(nil)
 // While the port has a listener, the error matches api.ErrPortInUse.
 //
 // Accept fails once the listener is closed. It notices that the stack has
-// disconnected if s has a method Done() <-chan struct{}; otherwise close the
-// Listener as well.
+// disconnected if s has a method Done() <-chan struct{}, whose channel is
+// closed then; otherwise close the Listener as well.
 func Listen(s api.Stack, port uint16, cfg *api.ListenConfig) (*Listener, error) {
 	l := &Listener{stack: s, flows: make(chan api.Flow), closed: make(chan struct{})}
 	if d, ok := s.(interface{ Done() <-chan struct{} }); ok {

@@ -91,8 +91,9 @@ func New(config Config) (*Stack, error) {
 	return s, nil
 }
 
-// Done returns a channel that is closed when the stack has left the network.
-func (s *Stack) Done() <-chan struct{} { return s.left }
+// Done returns a channel that is closed when Disconnect is called: from then on
+// no flow is accepted. The Listener of package netconn uses it.
+func (s *Stack) Done() <-chan struct{} { return s.ctx.Done() }
 
 // SetObserver implements [api.Observable].
 func (s *Stack) SetObserver(o *api.Observer) { s.observer.Store(o) }
