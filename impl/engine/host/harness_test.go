@@ -201,16 +201,25 @@ func (l *lab) decode(p *link.Packet) gopacket.Packet {
 	}
 	var ls []gopacket.SerializableLayer
 	for _, x := range g.Layers() {
+		last := true
 		switch y := x.(type) {
 		case *layers.TCP:
 			y.SetNetworkLayerForChecksum(g.NetworkLayer())
 		case *layers.ICMPv6:
 			y.SetNetworkLayerForChecksum(g.NetworkLayer())
+		case *layers.ICMPv4:
+		default:
+			last = false
 		}
-		if s, ok := x.(gopacket.SerializableLayer); ok {
-			ls = append(ls, s)
+		s, ok := x.(gopacket.SerializableLayer)
+		if !ok {
+			ls = append(ls, gopacket.Payload(x.LayerContents()))
+			last = true
 		} else {
-			ls = append(ls, gopacket.Payload(x.LayerContents()), gopacket.Payload(x.LayerPayload()))
+			ls = append(ls, s)
+		}
+		if last {
+			ls = append(ls, gopacket.Payload(x.LayerPayload()))
 			break
 		}
 	}

@@ -45,7 +45,8 @@ func defaultFlow(c *Config) (api.FlowConfig, error) {
 }
 
 // Resolve fills the zero fields of cfg (nil: all) with the host's defaults and
-// checks it; errors match api.ErrInvalidConfig and say which field.
+// checks it; errors match api.ErrInvalidConfig and say which field, or
+// api.ErrInvalidAddress for a Local that is not an address of the host.
 func (h *Host) Resolve(cfg *api.FlowConfig) (api.FlowConfig, error) {
 	if cfg == nil {
 		return h.flow, nil
