@@ -69,6 +69,7 @@ func groups() [][]Case {
 		mirageAPICases, mirageCases, mirageMoreCases,
 		segmentCases, handshakeCases, resetCases, blindCases,
 		transferCases, nagleCases, windowCases, ackCases,
+		timerCases, recoveryCases, sackCases, timestampCases,
 	}
 }
 

@@ -259,10 +259,9 @@ var windowCases = []Case{
 			if n := len(at); n < 300 {
 				t.Fatalf("only %d probes in a day: a lost update would stall for minutes", n)
 			}
-			c.Send(ACK, Win(5000))
-			c.GotData(10*time.Second, 1501)
 			c.win = 5000
 			c.AckAll()
+			c.acks(10*time.Second, 1501)
 			c.Alive()
 		},
 	},

@@ -49,7 +49,8 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 	if c.sackOK {
 		dup = sacked > 0 && cum == 0
 	} else {
-		dup = outstanding && pure && cum == 0 && ack == priorUna && !windowChanged
+		// Answers to window probes are none.
+		dup = outstanding && pure && cum == 0 && ack == priorUna && !windowChanged && !closed
 	}
 	if dup {
 		c.dupAcks++
