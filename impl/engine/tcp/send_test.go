@@ -298,7 +298,7 @@ func TestPersist(t *testing.T) {
 	probes := 0
 	for s.now < start.Add(24*time.Hour) {
 		if d := s.until(); d != want {
-			t.Fatalf("probe %d after %v, want %v %+v", probes, d, want, s.c.tm)
+			t.Fatalf("probe %d after %v, want %v", probes, d, want)
 		}
 		if i := s.c.Info(s.now); i.State != api.StateEstablished {
 			t.Fatalf("%v after %v", i.State, s.now.Sub(start))
@@ -629,7 +629,9 @@ func TestPacing(t *testing.T) {
 		if d := s.now.Sub(start); n > 2*2920+int64(d/time.Microsecond)*146/100 {
 			t.Fatalf("%d bytes in %v", n, d)
 		}
-		t.Log(n, s.now, s.c.tm, s.c.limit, s.c.paceAt)
+		if n == 60_000 {
+			break
+		}
 		s.now = max(s.now, s.c.Deadline())
 		s.c.Timeout(s.now)
 	}
