@@ -646,3 +646,88 @@ func TestFairness(t *testing.T) {
 		t.Errorf("served: %v", seen)
 	}
 }
+
+// TestFlowLimit: at the limit of flows a connection that would be established waits
+// half-open, like one that finds the backlog full.
+func TestFlowLimit(t *testing.T) {
+	l := newLab(t, func(c *Config) { c.Budget.FlowLimit = 1 })
+	ln := l.listen(nil)
+	var iss [2]uint32
+	for i := range iss {
+		l.in(seg{flags: "S", sport: uint16(i + 1), mss: 1460})
+		iss[i] = l.only().Seq
+	}
+	for i := range iss {
+		l.in(seg{flags: "A", sport: uint16(i + 1), seq: 1, ack: iss[i] + 1})
+	}
+	l.want()
+	if len(l.conns) != 1 || l.drops(api.DropMemory) != 1 || ln.unfinished.Load() != 1 {
+		t.Fatalf("%d accepted, %d unfinished", len(l.conns), ln.unfinished.Load())
+	}
+	l.in(seg{flags: "S", sport: 9})
+	l.want()
+	if l.drops(api.DropMemory) != 2 {
+		t.Error("a SYN at the limit was not counted")
+	}
+	l.in(seg{flags: "R", sport: 1, seq: 1})
+	l.want()
+	l.in(seg{flags: "A", sport: 2, seq: 1, ack: iss[1] + 1})
+	l.want()
+	if len(l.conns) != 2 {
+		t.Error("not accepted when there was room again")
+	}
+}
+
+// TestBadAckHalfOpen: an ACK that completes nothing takes no place in the backlog.
+func TestBadAckHalfOpen(t *testing.T) {
+	l := newLab(t, nil)
+	ln := l.listen(nil)
+	l.in(seg{flags: "S", mss: 1460})
+	iss := l.only().Seq
+	l.in(seg{flags: "A", seq: 1, ack: iss + 77})
+	if r := l.only(); !r.RST || r.Seq != iss+77 { // RFC 9293, section 3.10.7.4
+		t.Errorf("%+v", r)
+	}
+	if ln.unfinished.Load() != 0 || l.h.budget.Flows() != 0 || ln.halfOpen.Load() != 1 {
+		t.Errorf("%d unfinished, %d flows, %d half-open", ln.unfinished.Load(), l.h.budget.Flows(), ln.halfOpen.Load())
+	}
+	n := 0
+	for c := range l.h.Conns() {
+		if n++; c.State() != api.StateSynReceived {
+			t.Error(c.State())
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// TestTimeWaitSize: a record costs a fraction of a connection (C5, S21).
+func TestTimeWaitSize(t *testing.T) {
+	l := newLab(t, nil)
+	l.listen(func(ln *Listener) { ln.Backlog = 1 << 20 })
+	heap := func() int64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	const n = 4000
+	before := heap()
+	for port := uint16(1); port <= n; port++ {
+		l.timeWaiting(seg{sport: port, seq: 100})
+		l.conns[0].ReleaseBuffers()
+		l.conns = l.conns[:0]
+	}
+	clear(l.conns[:cap(l.conns)])
+	if l.h.Stats().TimeWait != n {
+		t.Fatalf("%d in TIME-WAIT", l.h.Stats().TimeWait)
+	}
+	each := (heap() - before) / n
+	t.Logf("%d bytes for each record", each)
+	if each > 512 {
+		t.Errorf("%d bytes for each record in TIME-WAIT", each)
+	}
+	runtime.KeepAlive(l)
+}

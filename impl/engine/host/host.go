@@ -43,10 +43,10 @@ const (
 	maxReplyMemory = 1 << 20
 
 	// Resets in answer to segments for no connection (RFC 9293, section 3.10.7.1).
-	resetsPerSecond     = 5000
-	resetsBurst         = 1000
-	resetsPerDestSecond = 1000
-	resetsPerDestBurst  = 500
+	resetsPerSecond     = 20000
+	resetsBurst         = 4000
+	resetsPerDestSecond = 5000
+	resetsPerDestBurst  = 2000
 )
 
 // Config is what a Host is made from.
@@ -96,7 +96,8 @@ type Host struct {
 	listeners map[uint16]*listening
 
 	timeWait      map[tuple]*timeWait
-	timeWaitOrder list.List // of *timeWait, oldest first
+	timeWaitFirst *timeWait // oldest
+	timeWaitLast  *timeWait
 
 	timers timerHeap
 	armed  uint64 // timers ever put into the heap, to order those due at one instant
@@ -273,8 +274,8 @@ func (h *Host) Shutdown(now clock.Time) {
 		h.collect(e)
 		h.remove(e)
 	}
-	for el := h.timeWaitOrder.Front(); el != nil; el = h.timeWaitOrder.Front() {
-		h.forget(el.Value.(*timeWait))
+	for h.timeWaitFirst != nil {
+		h.forget(h.timeWaitFirst)
 	}
 	clear(h.listeners)
 	h.frags.Clear()

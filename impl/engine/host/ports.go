@@ -49,7 +49,8 @@ func newPorts(c *Config) (ports, error) {
 
 // Ports yields ephemeral ports towards remote in the order in which they are to
 // be tried (RFC 6056, section 3.3.4, with a keyed hash): each port of the
-// range at most once.
+// range at most once. The next call begins one further, however many ports were
+// looked at in this one.
 func (h *Host) Ports(now clock.Time, local netip.Addr, remote netip.AddrPort) iter.Seq[uint16] {
 	dst := tupleOf(netip.AddrPortFrom(local.Unmap(), 0), netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port()))
 	s := derive(&h.cfg.Secret, purposePorts, dst)
@@ -57,9 +58,10 @@ func (h *Host) Ports(now clock.Time, local netip.Addr, remote netip.AddrPort) it
 	counter := &h.ports.table[s.word(5)%portTableSize]
 	self := local.Unmap() == remote.Addr().Unmap()
 	return func(yield func(uint16) bool) {
-		for range h.ports.count {
-			i := (offset + *counter) % h.ports.count
-			*counter++
+		begin := offset + *counter
+		*counter++
+		for n := range h.ports.count {
+			i := (begin + n) % h.ports.count
 			port := h.ports.first + uint16(permute(i, h.ports.count, &keys))
 			if self && port == remote.Port() {
 				continue // not a connection to itself, unless that is asked for

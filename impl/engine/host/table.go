@@ -22,6 +22,11 @@ func tupleOf(local, remote netip.AddrPort) tuple {
 	return tuple{local.Addr().As16(), remote.Addr().As16(), local.Port(), remote.Port()}
 }
 
+func (t *tuple) addrPorts() (local, remote netip.AddrPort) {
+	return netip.AddrPortFrom(netip.AddrFrom16(t.local).Unmap(), t.localPort),
+		netip.AddrPortFrom(netip.AddrFrom16(t.remote).Unmap(), t.remotePort)
+}
+
 // A phase is how far a connection has come, as the Host accounts for it.
 type phase uint8
 

@@ -1,9 +1,7 @@
 package host
 
 import (
-	"container/list"
 	"iter"
-	"net/netip"
 	"time"
 
 	"github.com/sluicenet/sluice/api"
@@ -17,16 +15,15 @@ import (
 const timeWaitReuse = time.Second
 
 // A timeWait is what is left of a connection in TIME-WAIT (RFC 9293, section
-// 3.6.1, MUST-13).
+// 3.6.1, MUST-13). There may be very many.
 type timeWait struct {
-	record        tcp.TimeWait
-	key           tuple
-	local, remote netip.AddrPort
-	since         clock.Time
-	timer         timer
-	label         uint32
-	loop          bool
-	inOrder       *list.Element
+	record       tcp.TimeWait
+	key          tuple
+	label        uint32
+	loop         bool
+	since        clock.Time
+	timer        timer
+	older, newer *timeWait
 }
 
 // enterTimeWait puts a record in the place of a connection. At the limit the
@@ -34,23 +31,38 @@ type timeWait struct {
 // harm.
 func (h *Host) enterTimeWait(now clock.Time, e *entry) {
 	w := &timeWait{
-		record: e.conn.TimeWait(), key: e.key, local: e.conn.Local(), remote: e.conn.Remote(),
-		since: now, label: e.label, loop: e.loop, timer: timer{index: -1},
+		record: e.conn.TimeWait(), key: e.key, since: now, label: e.label, loop: e.loop,
+		timer: timer{index: -1},
 	}
 	w.timer.owner = w
 	h.remove(e)
 	if len(h.timeWait) >= h.cfg.MaxTimeWait {
-		h.forget(h.timeWaitOrder.Front().Value.(*timeWait))
+		h.forget(h.timeWaitFirst)
 	}
 	h.timeWait[w.key] = w
-	w.inOrder = h.timeWaitOrder.PushBack(w)
+	if w.older = h.timeWaitLast; w.older != nil {
+		w.older.newer = w
+	} else {
+		h.timeWaitFirst = w
+	}
+	h.timeWaitLast = w
 	h.arm(&w.timer, w.record.Deadline())
 }
 
 func (h *Host) forget(w *timeWait) {
 	delete(h.timeWait, w.key)
-	h.timeWaitOrder.Remove(w.inOrder)
 	h.disarm(&w.timer)
+	if w.older != nil {
+		w.older.newer = w.newer
+	} else {
+		h.timeWaitFirst = w.newer
+	}
+	if w.newer != nil {
+		w.newer.older = w.older
+	} else {
+		h.timeWaitLast = w.older
+	}
+	w.older, w.newer = nil, nil
 }
 
 // due implements timed.
@@ -72,7 +84,8 @@ func (h *Host) timeWaitSegment(now clock.Time, w *timeWait, s *tcp.Segment) (reu
 	case tcp.TimeWaitReply:
 		e := entry{label: w.label, loop: w.loop}
 		h.counters.SegmentsOut++
-		h.replyTCP(w.local, w.remote, &h.out, &e)
+		local, remote := w.key.addrPorts()
+		h.replyTCP(local, remote, &h.out, &e)
 	}
 	h.arm(&w.timer, w.record.Deadline())
 	return false
@@ -81,10 +94,10 @@ func (h *Host) timeWaitSegment(now clock.Time, w *timeWait, s *tcp.Segment) (reu
 // TimeWaits iterates over snapshots of the records in TIME-WAIT, from the oldest.
 func (h *Host) TimeWaits(now clock.Time) iter.Seq[api.Info] {
 	return func(yield func(api.Info) bool) {
-		for el := h.timeWaitOrder.Front(); el != nil; el = el.Next() {
-			w := el.Value.(*timeWait)
+		for w := h.timeWaitFirst; w != nil; w = w.newer {
+			local, remote := w.key.addrPorts()
 			if !yield(api.Info{
-				State: api.StateTimeWait, Src: w.local, Dst: w.remote,
+				State: api.StateTimeWait, Src: local, Dst: remote,
 				SendWindowScale: -1, RecvWindowScale: -1,
 				Timer: "timewait", TimerLeft: max(w.record.Deadline().Sub(now), 0),
 			}) {
