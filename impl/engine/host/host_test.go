@@ -652,3 +652,29 @@ func repair(b []byte) {
 		b[4], b[5] = byte((len(b)-40)>>8), byte(len(b)-40)
 	}
 }
+
+// TestPortExhaustion: when every port towards a destination is taken a dial fails
+// at once; towards another it does not.
+func TestPortExhaustion(t *testing.T) {
+	l := newLab(t, func(c *Config) { c.FirstPort, c.LastPort = 100, 119 })
+	dial := func(remote netip.AddrPort) error {
+		err := error(api.ErrNoPorts)
+		for p := range l.h.Ports(l.now, us4, remote) {
+			if _, err = l.h.Dial(l.now, netip.AddrPortFrom(us4, p), remote, nil, nil); !errors.Is(err, api.ErrPortInUse) {
+				return err
+			}
+		}
+		return err
+	}
+	for i := range 20 {
+		if err := dial(netip.AddrPortFrom(peer4, 80)); err != nil {
+			t.Fatalf("dial %d: %v", i, err)
+		}
+	}
+	if err := dial(netip.AddrPortFrom(peer4, 80)); !errors.Is(err, api.ErrPortInUse) {
+		t.Errorf("one too many: %v", err)
+	}
+	if err := dial(netip.AddrPortFrom(peer4, 81)); err != nil {
+		t.Errorf("another destination: %v", err)
+	}
+}
