@@ -100,6 +100,7 @@ type pair struct {
 	edge    [2]uint64 // highest window edge announced by each
 	trace   bool
 	packets int
+	onSend  func(*Conn, *Out)
 }
 
 type pairConfig struct {
@@ -185,6 +186,9 @@ func (p *pair) send(from int, out *Out) {
 		fmt.Printf("%v %d: %v seq %d ack %d len %d win %d sack %v\n", p.now, from, h.Flags, h.Seq, h.Ack, out.Len, h.Window, h.Options.SACK[:h.Options.SACKCount])
 	}
 	c := p.c[from]
+	if p.onSend != nil {
+		p.onSend(c, out)
+	}
 	if h.Flags&wire.ACK != 0 && h.Flags&(wire.SYN|wire.RST) == 0 {
 		// A window is never taken back, but for the rounding of its scale.
 		edge := c.rcvNxt + uint64(h.Window)<<c.rcvScale

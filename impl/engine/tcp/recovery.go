@@ -82,7 +82,8 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 			Rate:        c.rateSample(now, delivered),
 			RoundStart:  c.roundTrip(),
 			Round:       c.rate.round,
-			CwndLimited: priorUna < c.cwndLimited,
+			// Duplicates do not grow cwnd (RFC 3042, section 2).
+			CwndLimited: cum > 0 && priorUna < c.cwndLimited,
 			AppLimited:  c.limit == limitApp,
 			RwndLimited: c.limit == limitRwnd,
 			MaxFlight:   c.maxFlight,
@@ -406,6 +407,9 @@ func (c *Conn) onRetransmitTimeout(now clock.Time) {
 	l := c.sb.live()
 	forget := c.retries > 1 || len(l) > 0 && l[0].flags&recSacked != 0
 	c.renoSacked = 0
+	if forget {
+		c.rate.delivered -= c.sb.sacked // it will be reported again
+	}
 	lost := c.sb.loseAll(forget)
 	if c.phase == cc.Recovery {
 		if o, ok := c.ctl.(cc.RecoveryOwner); ok {
