@@ -309,6 +309,18 @@ func TestSource(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	var many []netip.Prefix
+	for i := range 100 {
+		many = append(many, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 5, byte(i), 1}), 24))
+	}
+	if r, err = NewRoutes(many, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range many {
+		if b, _ := directedBroadcast(p); !r.IsOwn(p.Addr()) || r.IsOwn(p.Addr().Next()) || !r.IsBroadcast(b) || r.IsBroadcast(b.Prev()) {
+			t.Errorf("%v of a hundred", p)
+		}
+	}
 	two := []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3")}
 	if _, err := NewRoutes(prefixes("10.0.0.1/24"), two); !errors.Is(err, api.ErrInvalidConfig) {
 		t.Errorf("two gateways: %v", err)

@@ -3,15 +3,19 @@ package ip
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/sluicenet/sluice/api"
 )
 
+// fewAddresses is up to how many are looked through faster than looked up.
+const fewAddresses = 8
+
 // Routes knows a host's own addresses and where it can send. It does not change.
 type Routes struct {
 	local      []netip.Prefix // in the order given
-	own        map[netip.Addr]struct{}
-	broadcasts map[netip.Addr]struct{}
+	own        map[netip.Addr]struct{} // the same, for many
+	broadcasts []netip.Addr
 	gateway    [2]bool // a default route for IPv4, IPv6
 }
 
@@ -19,7 +23,7 @@ type Routes struct {
 // are on its link, and default routes. On a medium without link-layer addresses
 // it does not matter which gateway it is.
 func NewRoutes(addresses []netip.Prefix, gateways []netip.Addr) (*Routes, error) {
-	r := &Routes{own: make(map[netip.Addr]struct{}), broadcasts: make(map[netip.Addr]struct{})}
+	r := &Routes{own: make(map[netip.Addr]struct{})}
 	if len(addresses) == 0 {
 		return nil, fmt.Errorf("%w: a host needs an address", api.ErrInvalidConfig)
 	}
@@ -42,7 +46,7 @@ func NewRoutes(addresses []netip.Prefix, gateways []netip.Addr) (*Routes, error)
 			if a == b {
 				return nil, fmt.Errorf("%w: %v is the broadcast address of %v", api.ErrInvalidConfig, a, p.Masked())
 			}
-			r.broadcasts[b] = struct{}{}
+			r.broadcasts = append(r.broadcasts, b)
 		}
 		if _, ok := r.own[a]; ok {
 			return nil, fmt.Errorf("%w: address %v is given twice", api.ErrInvalidConfig, a)
@@ -72,17 +76,21 @@ func family(a netip.Addr) int {
 
 // IsOwn reports whether a is an address of the host.
 func (r *Routes) IsOwn(a netip.Addr) bool {
-	_, ok := r.own[a]
-	return ok
+	if len(r.local) > fewAddresses {
+		_, ok := r.own[a]
+		return ok
+	}
+	for i := range r.local {
+		if r.local[i].Addr() == a {
+			return true
+		}
+	}
+	return false
 }
 
 // IsBroadcast reports whether a is a broadcast address.
 func (r *Routes) IsBroadcast(a netip.Addr) bool {
-	if a == broadcast4 {
-		return true
-	}
-	_, ok := r.broadcasts[a]
-	return ok
+	return a.Is4() && (a == broadcast4 || slices.Contains(r.broadcasts, a))
 }
 
 // AcceptableSource reports whether a packet from the link may come from a. Our
