@@ -573,6 +573,25 @@ func TestDialLocal(t *testing.T) {
 	}
 }
 
+// Either half of Local may be left to the stack.
+func TestDialHalfLocal(t *testing.T) {
+	each(t, func(t *testing.T, s *Stack, a netip.Addr) {
+		c, _ := pair(t, s, a, &api.FlowConfig{Local: netip.AddrPortFrom(a, 0)}, nil)
+		if c.Src().Addr() != a || c.Src().Port() == 0 {
+			t.Errorf("dialled from %v", c.Src())
+		}
+		c.Abort()
+		for _, unspecified := range []netip.Addr{{}, netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+			local := netip.AddrPortFrom(unspecified, c.Src().Port())
+			d, _ := pair(t, s, a, &api.FlowConfig{Local: local}, nil)
+			if d.Src() != c.Src() {
+				t.Errorf("dialled from %v, not %v", d.Src(), c.Src())
+			}
+			d.Abort()
+		}
+	})
+}
+
 // silent makes a flow whose peer has gone deaf.
 func silent(t *testing.T, s *Stack, a netip.Addr, cfg *api.FlowConfig) *flow {
 	c, srv := pair(t, s, a, cfg, nil)

@@ -40,6 +40,8 @@ type flow struct {
 	// tells each but once.
 	sockErr atomic.Int32
 
+	configuring sync.Mutex // one Configure at a time; taken before all others
+
 	// connecting is true until the handshake is over.
 	connecting atomic.Bool
 

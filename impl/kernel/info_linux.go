@@ -161,18 +161,23 @@ func (f *flow) Configure(change func(*api.FlowConfig)) error {
 }
 
 func (f *flow) configure(change func(*api.FlowConfig)) error {
-	f.wmu.Lock() // noDelays must not change
-	defer f.wmu.Unlock()
+	// change is the user's, and may use the flow: none of the other locks is
+	// held meanwhile.
+	f.configuring.Lock()
+	defer f.configuring.Unlock()
 	f.fdMu.RLock()
-	defer f.fdMu.RUnlock()
+	open := f.fd >= 0
 	f.mu.Lock()
-	asked := f.cfg
-	reason := f.reason
+	asked, reason := f.cfg, f.reason
 	f.mu.Unlock()
-	if f.fd < 0 {
+	old := asked
+	if open {
+		old = inForce(f.fd, f.dst.Addr().Is6(), asked)
+	}
+	f.fdMu.RUnlock()
+	if !open {
 		return api.ClosedBy(reason)
 	}
-	old := inForce(f.fd, f.dst.Addr().Is6(), asked)
 	old.Local = f.src
 	c := old
 	change(&c)
@@ -187,21 +192,36 @@ func (f *flow) configure(change func(*api.FlowConfig)) error {
 	if err := validate(&c); err != nil {
 		return err
 	}
-	want := c
-	want.NoDelay = c.NoDelay || f.noDelays > 0
-	have := old
-	have.NoDelay = old.NoDelay || f.noDelays > 0
-	if err := f.s.apply(f.fd, f.ipv6, &have, &want); err != nil {
-		// Take back what was done before it failed.
-		if back := f.s.apply(f.fd, f.ipv6, &want, &have); back != nil {
-			f.s.log.Warn("kernel backend: options half changed", "flow", f.dst, "error", back)
-		}
+	if err := f.set(old, c); err != nil {
 		return err
 	}
 	f.mu.Lock()
 	f.cfg = c
-	f.cfg.Local = asked.Local
+	f.cfg.Local, f.cfg.Congestion = asked.Local, asked.Congestion
 	f.mu.Unlock()
 	f.notify.set(c.Notify)
+	return nil
+}
+
+// set changes the socket's options from old to c.
+func (f *flow) set(old, c api.FlowConfig) error {
+	f.wmu.Lock() // noDelays must not change
+	defer f.wmu.Unlock()
+	f.fdMu.RLock()
+	defer f.fdMu.RUnlock()
+	if f.fd < 0 {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return api.ClosedBy(f.reason)
+	}
+	old.NoDelay = old.NoDelay || f.noDelays > 0
+	c.NoDelay = c.NoDelay || f.noDelays > 0
+	if err := f.s.apply(f.fd, f.ipv6, &old, &c); err != nil {
+		// Take back what was done before it failed.
+		if back := f.s.apply(f.fd, f.ipv6, &c, &old); back != nil {
+			f.s.log.Warn("kernel backend: options half changed", "flow", f.dst, "error", back)
+		}
+		return err
+	}
 	return nil
 }

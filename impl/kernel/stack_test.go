@@ -177,6 +177,7 @@ func TestConfigure(t *testing.T) {
 			t.Error("a refused change was made in part")
 		}
 		if err := f.Configure(func(c *api.FlowConfig) {
+			f.Info() // the flow may be used meanwhile
 			c.NoDelay, c.TTL, c.DSCP, c.ReceiveBuffer = true, 7, 46, 100<<10
 			c.Keepalive = api.KeepaliveConfig{}
 		}); err != nil {
@@ -485,28 +486,35 @@ func TestDisconnect(t *testing.T) {
 
 // Disconnect ends dials under way.
 func TestDisconnectDialling(t *testing.T) {
-	s := newStack(t, Config{})
-	port, err := s.Listen(0, &api.ListenConfig{Address: loopbacks["IPv4"]}, nobody)
+	other, err := New(Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	deafen(t, s.listeners[port].sockets[0].fd)
+	t.Cleanup(func() { other.Disconnect(ended(context.Canceled)) })
+	port, err := other.Listen(0, &api.ListenConfig{Address: loopbacks["IPv4"]}, nobody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	deafen(t, other.listeners[port].sockets[0].fd)
+	s := newStack(t, Config{})
 	dialling := make(chan error)
 	go func() {
 		_, err := s.Dial(context.Background(), netip.AddrPortFrom(loopbacks["IPv4"], port), nil)
 		dialling <- err
 	}()
-	for s.Info().HalfOpen == 0 {
+	inSynSent := func() (n int) {
+		for i := range s.Flows() {
+			if i.State == api.StateSynSent {
+				n++
+			}
+		}
+		return n
+	}
+	for inSynSent() == 0 {
 		time.Sleep(time.Millisecond)
 	}
-	var synSent int
-	for i := range s.Flows() {
-		if i.State == api.StateSynSent {
-			synSent++
-		}
-	}
-	if synSent != 1 {
-		t.Errorf("%d flows in SYN-SENT", synSent)
+	if i := s.Info(); i.HalfOpen != 1 || i.Flows != 0 {
+		t.Errorf("%+v", i)
 	}
 	s.Disconnect(context.Background())
 	want(t, <-dialling, api.ErrDisconnected)
