@@ -148,13 +148,15 @@ func (c *controller) startEpoch(now cc.Time) {
 }
 
 func (c *controller) OnCongestion(ev *cc.CongestionEvent) {
+	if s := &c.saved; !ev.Repeat || !s.valid {
+		s.valid, s.inEpoch, s.reduced, s.timeout = true, c.inEpoch, c.reduced, c.timeout
+		s.cwnd, s.ssthresh, s.avoidance = c.cwnd, c.ssthresh, c.avoidance
+	}
 	if ev.Repeat { // another timeout: RFC 5681, section 3.1, ssthresh stays
 		c.cwnd = c.mss
+		c.inEpoch, c.reduced, c.timeout = false, false, true
 		return
 	}
-	s := &c.saved
-	s.valid, s.inEpoch, s.reduced, s.timeout = true, c.inEpoch, c.reduced, c.timeout
-	s.cwnd, s.ssthresh, s.avoidance = c.cwnd, c.ssthresh, c.avoidance
 
 	// Section 4.7. Where there was no epoch yet, wMax is 0.
 	if c.fastConvergence && c.cwnd < c.wMax {

@@ -172,6 +172,13 @@ func TestTimeout(t *testing.T) {
 	if v["k"] != 0 || v["w_max"] != 70*mss || v["cwnd_prior"] != 100*mss {
 		t.Fatalf("after a timeout: %v", v)
 	}
+	// The next slow start has nothing to do with that timeout.
+	p.C.(cc.IdleObserver).OnRestart(p.Now, time.Second)
+	grow(p, 70)
+	p.Segment()
+	if v := vars(p.C); v["cwnd_prior"] != 70*mss {
+		t.Fatalf("after another slow start: %v", v)
+	}
 }
 
 // Section 4.10: slow start that ended without a loss, here after a restart.
@@ -222,15 +229,51 @@ func TestApplicationLimitedTimeIsExcluded(t *testing.T) {
 // Restarting after an idle time does not count it either, where the window is
 // small enough to stay.
 func TestIdleTimeIsExcluded(t *testing.T) {
+	var after []int64
+	for _, idle := range []time.Duration{0, time.Hour} {
+		p := newPath(t, "")
+		p.Congest(cc.LossDetected)
+		p.Segment()
+		p.Now = p.Now.Add(idle)
+		if idle > 0 {
+			p.C.(cc.IdleObserver).OnRestart(p.Now, idle)
+		}
+		for range 5 {
+			p.Round()
+		}
+		after = append(after, p.Cwnd())
+	}
+	if after[0] != after[1] {
+		t.Fatalf("cwnd is %d without an hour of silence, %d with it", after[0], after[1])
+	}
+}
+
+// A round trip that becomes shorter lowers the target below the window: no ACK
+// shrinks that, in either region.
+func TestAckNeverShrinks(t *testing.T) {
 	p := newPath(t, "")
+	grow(p, 100)
 	p.Congest(cc.LossDetected)
 	p.Segment()
-	a := p.Cwnd()
-	p.Now = p.Now.Add(time.Hour)
-	p.C.(cc.IdleObserver).OnRestart(p.Now, time.Hour)
-	p.Segment()
-	if b := p.Cwnd(); b-a > mss {
-		t.Fatalf("cwnd went from %d to %d after an hour of silence", a, b)
+	p.Now = p.Now.Add(3 * time.Second) // out of the Reno-friendly region
+	p.RTT = 20 * time.Second
+	for range 3 {
+		p.Ack(p.Cwnd()) // as the cubic will be in 20 s
+	}
+	high := p.Cwnd()
+	if high <= 100*mss {
+		t.Fatalf("cwnd is %d", high)
+	}
+	p.RTT = time.Millisecond
+	for range 100 { // until W_est is above the cubic, and far below cwnd
+		p.Now = p.Now.Add(time.Millisecond)
+		p.Ack(p.Cwnd())
+		if p.Cwnd() < high {
+			t.Fatalf("cwnd went from %d to %d", high, p.Cwnd())
+		}
+	}
+	if v := vars(p.C); v["w_est"] <= 101*mss || v["w_est"] >= float64(high) {
+		t.Fatalf("W_est is %g", v["w_est"])
 	}
 }
 

@@ -95,8 +95,10 @@ func (c *controller) avoidCongestion(delivered int64) {
 }
 
 func (c *controller) OnCongestion(ev *cc.CongestionEvent) {
-	if !ev.Repeat {
+	if !ev.Repeat || !c.saved.valid {
 		c.saved.valid, c.saved.cwnd, c.saved.ssthresh = true, c.cwnd, c.ssthresh
+	}
+	if !ev.Repeat {
 		// RFC 5681, equation 4: of FlightSize, not of cwnd.
 		c.ssthresh = max(min(ev.FlightSize, maxWindow)/2, 2*c.mss)
 	}

@@ -47,12 +47,12 @@ func TestSlowStartEndsAtSsthresh(t *testing.T) {
 	p := newPath(t)
 	p.Congest(cc.Timeout)
 	want(t, p.C, mss, 5*mss)
-	for range 10 {
-		p.Ack(mss)
-	}
-	if w := p.Cwnd(); w < 5*mss || w > 6*mss {
-		t.Fatalf("cwnd = %d after slow start up to 5 segments and a round", w)
-	}
+	p.Ack(8 * mss) // more than is left to ssthresh
+	want(t, p.C, 5*mss, 5*mss)
+	p.Ack(4 * mss)
+	want(t, p.C, 5*mss, 5*mss)
+	p.Ack(mss)
+	want(t, p.C, 6*mss, 5*mss)
 }
 
 // RFC 5681, section 3.1: no more than one SMSS each round trip.
@@ -68,10 +68,17 @@ func TestCongestionAvoidance(t *testing.T) {
 		p.Ack(mss)
 		want(t, p.C, (w+1)*mss, 5*mss)
 	}
+	p.Ack(30 * mss)
+	p.Ack(25 * mss) // 5 segments more than a window
+	want(t, p.C, 51*mss, 5*mss)
+	p.Ack(45 * mss)
+	want(t, p.C, 51*mss, 5*mss)
+	p.Ack(mss)
+	want(t, p.C, 52*mss, 5*mss)
 	p.Ack(1 << 30) // one ACK, however much it covers
-	want(t, p.C, 51*mss, 5*mss)
+	want(t, p.C, 53*mss, 5*mss)
 	p.Ack(1)
-	want(t, p.C, 51*mss, 5*mss)
+	want(t, p.C, 53*mss, 5*mss)
 }
 
 func TestUnusedWindowDoesNotGrow(t *testing.T) {
@@ -134,6 +141,17 @@ func TestUndo(t *testing.T) {
 		p.Congest(kind)
 		before := p.C.Control()
 		p.C.(cc.Undoer).Undo(p.Now, kind)
+		p.C.(cc.Undoer).Undo(p.Now, kind)
+		// A repeated timeout after that is undone to where it found things.
+		p.Ack(mss)
+		p.C.OnCongestion(&cc.CongestionEvent{Kind: cc.Timeout, FlightSize: mss, Repeat: true})
+		want(t, p.C, mss, cc.NoThreshold)
+		p.C.(cc.Undoer).Undo(p.Now, cc.Timeout)
+		want(t, p.C, 11*mss, cc.NoThreshold)
+		p.C.OnCongestion(&cc.CongestionEvent{FlightSize: mss})
+		p.C.(cc.IdleObserver).OnRestart(p.Now, time.Second)
+		p.C.(cc.Undoer).Undo(p.Now, cc.LossDetected)
+		p.C.(cc.IdleObserver).OnRestart(p.Now, time.Second)
 		p.Congest(kind)
 		if p.C.Control() != before {
 			t.Fatalf("%v: undone and reduced again gives %+v, not %+v", kind, p.C.Control(), before)
