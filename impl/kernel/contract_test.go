@@ -217,8 +217,8 @@ func TestFullQueue(t *testing.T) {
 // However large, a write is taken whole if the queue is below its limit.
 func TestLargeWrite(t *testing.T) {
 	each(t, func(t *testing.T, s *Stack, a netip.Addr) {
-		c, srv := pair(t, s, a, nil, nil)
-		data := pattern(20 << 20)
+		c, srv := pair(t, s, a, &api.FlowConfig{SendBuffer: 256 << 10}, nil)
+		data := pattern(4 << 20)
 		vector := []*api.Buffer{api.CopyBuffer(data[:1]), api.CopyBuffer(nil), api.CopyBuffer(data[1:100]), api.CopyBuffer(data[100:])}
 		if err := c.Writev(ended(context.Canceled), vector); err != nil {
 			t.Fatal(err)

@@ -200,7 +200,7 @@ func TestEcho(t *testing.T) {
 func TestBulk(t *testing.T) {
 	each(t, func(t *testing.T, s *Stack, a netip.Addr) {
 		c, srv := pair(t, s, a, &api.FlowConfig{SendBuffer: 64 << 10}, nil)
-		data := pattern(8 << 20)
+		data := pattern(2 << 20)
 		errs := make(chan error, 1)
 		go func() {
 			rest := data
