@@ -125,7 +125,11 @@ func (c *Conn) segmentSynSent(now clock.Time, s *Segment) {
 	c.ackNow = true
 	// "If there are other controls or text in the segment, then continue
 	// processing at the sixth step."
-	c.segmentText(now, s, c.irs+1)
+	h.Flags &^= wire.SYN
+	h.Seq++
+	if seq := c.rcvNxt; c.acceptable(now, s, &seq) {
+		c.segmentText(now, s, seq)
+	}
 }
 
 // synSample takes the RTT of the handshake (Karn: not of a SYN sent twice,

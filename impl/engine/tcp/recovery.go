@@ -79,9 +79,9 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 			CumAcked: cum, Sacked: sacked, Delivered: delivered, Lost: lost,
 			FlightBefore: before, FlightAfter: c.pipe(),
 			SndUna: c.sndUna, SndNxt: c.sndNxt,
-			Rate:        c.rateSample(now, delivered),
-			RoundStart:  c.roundTrip(),
-			Round:       c.rate.round,
+			Rate:       c.rateSample(now, delivered),
+			RoundStart: c.roundTrip(),
+			Round:      c.rate.round,
 			// Duplicates do not grow cwnd (RFC 3042, section 2).
 			CwndLimited: cum > 0 && priorUna < c.cwndLimited,
 			AppLimited:  c.limit == limitApp,

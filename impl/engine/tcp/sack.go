@@ -51,6 +51,9 @@ func (c *Conn) fillSack(o *wire.TCPOptions) {
 	if c.tsOK {
 		limit = 3
 	}
+	if room := (c.mss - 4) / 16; room < int64(limit) { // tiny packets
+		limit = uint8(max(room, 0))
+	}
 	o.SACKCount = 0
 	add := func(r seqRange) {
 		b := wire.SACKBlock{Left: uint32(r.start), Right: uint32(r.end)}
