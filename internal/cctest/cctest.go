@@ -96,7 +96,7 @@ func MeanWindow(t testing.TB, f cc.Factory, opts string, rtt time.Duration, star
 	}
 	p := &Path{C: c, RTT: rtt, MSS: MSS, Now: 1}
 	p.Congest(cc.LossDetected)
-	const settle = 20
+	const settle = 10
 	var segments int
 	var from cc.Time
 	for cycle := range settle + cycles {

@@ -86,7 +86,7 @@ func TestFillsTheLink(t *testing.T) {
 		{reno.Factory, 1, 0.97}, {cubic.Factory, 1, 0.97},
 		{reno.Factory, 0.5, 0.90}, {cubic.Factory, 0.5, 0.94},
 	} {
-		rate, info := goodput(t, c.f, sim.Direction{Rate: 10 * sim.Mbit, Delay: rtt / 2, QueueBytes: int64(c.queue * bdp)}, 10*time.Second, 30*time.Second)
+		rate, info := goodput(t, c.f, sim.Direction{Rate: 10 * sim.Mbit, Delay: rtt / 2, QueueBytes: int64(c.queue * bdp)}, 10*time.Second, 20*time.Second)
 		most := 10e6 / 8 * float64(info.SendMSS) / 1500
 		t.Logf("%s, queue of %g BDP: %.1f %%, %d segments sent again", c.f.Name(), c.queue, 100*rate/most, info.Retransmits)
 		if rate < c.least*most || rate > most*1.001 {
@@ -106,7 +106,7 @@ func TestRandomLoss(t *testing.T) {
 		f       cc.Factory
 		low, hi float64 // segments
 	}{{reno.Factory, 33, 46}, {cubic.Factory, 38, 56}} {
-		rate, info := goodput(t, c.f, sim.Direction{Rate: 100 * sim.Mbit, Delay: rtt / 2, Loss: 0.001}, 10*time.Second, 300*time.Second)
+		rate, info := goodput(t, c.f, sim.Direction{Rate: 100 * sim.Mbit, Delay: rtt / 2, Loss: 0.001}, 10*time.Second, 100*time.Second)
 		window := rate * rtt.Seconds() / float64(info.SendMSS)
 		t.Logf("%s: %.1f segments", c.f.Name(), window)
 		if window < c.low || window > c.hi {
