@@ -106,8 +106,23 @@ func openTun(l *Link, deps Deps) (link.Link, error) {
 }
 
 func (b *builtLink) add(name string, l link.Link) {
+	if b.cfg.Driver != "tun" { // a device has a name of its own
+		l = &named{l, name}
+	}
 	b.ends[name] = l
 	b.order = append(b.order, name)
+}
+
+// named is an end of a link under the name that the configuration gives it.
+type named struct {
+	link.Link
+	name string
+}
+
+func (n *named) Attributes() link.Attributes {
+	a := n.Link.Attributes()
+	a.Name = n.name
+	return a
 }
 
 func (l *Link) simConfig() sim.Config {

@@ -20,7 +20,7 @@ type Status struct {
 	Links         []LinkStatus    `json:"links"`
 	Stacks        []StackStatus   `json:"stacks"`
 	Services      []ServiceStatus `json:"services"`
-	Flows         []FlowStatus    `json:"flow_list"`
+	Flows         []FlowStatus    `json:"flows"`
 }
 
 // LinkStatus is a link, or one end of it.

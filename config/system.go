@@ -18,7 +18,8 @@ import (
 // Deps is what a System gets from its surroundings. The zero value is that of a
 // daemon without a log.
 type Deps struct {
-	// Clock is the time to live in; nil means the machine's.
+	// Clock is the time to live in; nil means the machine's. Services use
+	// sockets and files, and need that one.
 	Clock clock.Clock
 
 	// Logger receives what an operator should know; nil discards it.

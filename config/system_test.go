@@ -11,11 +11,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/mock"
+	"go.uber.org/goleak"
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/link"
 	"github.com/sluicenet/sluice/mocks"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // journal notes what happened in which order.
 type journal struct {

@@ -198,6 +198,9 @@ func TestStatusOverHTTP(t *testing.T) {
 	if err != nil || resp.StatusCode != 405 {
 		t.Errorf("POST: %v %v", resp, err)
 	}
+	if err == nil {
+		resp.Body.Close()
+	}
 	http.DefaultClient.CloseIdleConnections()
 }
 

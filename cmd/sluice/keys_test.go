@@ -522,7 +522,8 @@ func TestKeys(t *testing.T) {
 // configuration differed by themselves.
 func TestLabRepeats(t *testing.T) {
 	set := append([]string{"links.lab.sim.loss=2%", "links.lab.sim.jitter=3ms", "links.lab.sim.reorder=2%"}, congested...)
-	if arrivals(bulk)(t, labYAML, set) != arrivals(bulk)(t, labYAML, set) {
+	first := arrivals(bulk)(t, labYAML, set)
+	if again := arrivals(bulk)(t, labYAML, set); again != first {
 		t.Error("two runs of the same configuration differ")
 	}
 }

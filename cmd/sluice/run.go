@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/config"
 	"github.com/sluicenet/sluice/config/service"
 )
@@ -110,6 +111,9 @@ func explainStart(err error) error {
 	if errors.As(err, &inUse) {
 		return fmt.Errorf("%s is in use by another program: choose another with --listen ADDRESS, or --set services.%s.from=ADDRESS",
 			inUse.Addr, inUse.Service)
+	}
+	if errors.Is(err, api.ErrPortInUse) {
+		return fmt.Errorf("%w: choose another with --set services.NAME.listen=PORT", err)
 	}
 	return err
 }
