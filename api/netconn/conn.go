@@ -160,11 +160,11 @@ func (c *Conn) WriteTo(w io.Writer) (n int64, err error) {
 			return n, c.wrap("read", context.Cause(ctx))
 		}
 		b, err := c.next(ctx)
-		if err == io.EOF {
-			return n, nil
-		}
 		if err != nil {
-			return n, c.wrap("read", err)
+			if err = c.wrap("read", err); err == io.EOF {
+				err = nil
+			}
+			return n, err
 		}
 		m := b.Len()
 		if to != nil {
@@ -378,11 +378,11 @@ func (c *Conn) Close() error {
 
 // wrap makes err the error of a method.
 func (c *Conn) wrap(op string, err error) error {
-	if err == io.EOF {
+	switch {
+	case c.closing.Load():
+		err = net.ErrClosed // also for the end of file that an orphan reads
+	case err == io.EOF:
 		return err
-	}
-	if c.closing.Load() {
-		err = net.ErrClosed
 	}
 	return &net.OpError{Op: op, Net: "tcp", Source: c.src, Addr: c.dst, Err: strip(err)}
 }

@@ -35,7 +35,6 @@ type Stack struct {
 	gone      bool
 	flows     map[*flow]struct{}
 	listeners map[uint16]*listener
-	dialling  int64
 	idle      signal // a flow has ended
 
 	dialled, accepted, refused, failed atomic.Uint64
