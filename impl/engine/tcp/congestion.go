@@ -81,7 +81,7 @@ func (c *Conn) startCongestionControl(now clock.Time) {
 		// changed its mind gets the least window rather than a panic.
 		ctl = fixedWindow(c.mss)
 	}
-	c.ctl = ctl
+	c.ctl, c.told = ctl, new(controllerEvents)
 	c.rate.deliveredAt, c.rate.firstSent = now, now
 	c.rate.roundEnd = c.sndNxt
 	c.maxFlight = c.initialWindow()
@@ -99,6 +99,7 @@ func (w fixedWindow) Control() cc.Control {
 // takeControl asks the controller and holds what it says within bounds.
 func (c *Conn) takeControl() {
 	k := c.ctl.Control()
+	c.control = k
 	c.ssthresh = min(max(k.Ssthresh, c.mss), cc.NoThreshold)
 	if _, owner := c.ctl.(cc.RecoveryOwner); owner || c.phase != cc.Recovery {
 		c.cwnd = max(min(k.Cwnd, c.p.MaxWindow), c.mss)
@@ -130,7 +131,7 @@ func (c *Conn) stampSend(now clock.Time, r *txRec) {
 	}
 }
 
-// delivered notes that n bytes of r have arrived.
+// noteDelivered notes that n bytes of r have arrived.
 func (c *Conn) noteDelivered(r *txRec, n int64) {
 	if !c.rate.hasNewer || r.sentAt > c.rate.newest.sentAt || r.sentAt == c.rate.newest.sentAt && r.end > c.rate.newest.end {
 		c.rate.newest, c.rate.hasNewer = *r, true
@@ -167,7 +168,7 @@ func (c *Conn) rateSample(now clock.Time, n int64) (s cc.RateSample) {
 	return s
 }
 
-// round reports whether this ACK begins a packet-timed round trip.
+// roundTrip reports whether this ACK begins a packet-timed round trip.
 func (c *Conn) roundTrip() bool {
 	if c.sndUna <= c.rate.roundEnd {
 		return false
@@ -181,7 +182,7 @@ func (c *Conn) roundTrip() bool {
 
 // paced reports whether sending has to wait, and arms the timer if so.
 func (c *Conn) paced(now clock.Time) bool {
-	if c.ctl.Control().Pacing <= 0 || c.paceAt <= now {
+	if c.control.Pacing <= 0 || c.paceAt <= now {
 		return false
 	}
 	c.tm[tmPace] = c.paceAt
@@ -191,7 +192,7 @@ func (c *Conn) paced(now clock.Time) bool {
 // notePaced moves the next release time by what n bytes take at the pacing rate.
 // A pause earns no more than one burst.
 func (c *Conn) notePaced(now clock.Time, n int64) {
-	k := c.ctl.Control()
+	k := c.control
 	if k.Pacing <= 0 {
 		return
 	}

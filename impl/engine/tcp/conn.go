@@ -55,18 +55,16 @@ type Conn struct {
 	hasRcvUp    bool
 
 	// Acknowledgements.
-	ackNow       bool
-	ackPending   int64 // bytes received and not acknowledged
-	lastAckSent  uint64
-	rcvMSS       int64 // estimate of the peer's segment size
-	lastSegLen   int64
-	quickAcks    int
-	sackRecent   [4]uint64 // a sequence number in each range changed lately, newest first
-	dsack        seqRange  // duplicate to report, if not empty
-	challengeAt  clock.Time
-	challenged   bool
-	peerPSH      bool
-	winUpdateDue bool
+	ackNow      bool
+	ackPending  int64 // bytes received and not acknowledged
+	lastAckSent uint64
+	rcvMSS      int64 // estimate of the peer's segment size
+	lastSegLen  int64
+	quickAcks   int
+	sackRecent  [4]uint64 // a sequence number in each range changed lately, newest first
+	dsack       seqRange  // duplicate to report, if not empty
+	challengeAt clock.Time
+	challenged  bool
 
 	// Options negotiated.
 	sackOK, tsOK, scaleOK bool
@@ -99,6 +97,7 @@ type Conn struct {
 	progressAt    clock.Time
 	ctl           cc.Controller
 	ctlName       string
+	control       cc.Control // what ctl said last
 	cwnd          int64
 	ssthresh      int64
 	phase         cc.Phase
@@ -119,8 +118,7 @@ type Conn struct {
 	persistBack   int
 	lastDataSent  clock.Time
 	paceAt        clock.Time
-	ackEvent      cc.AckEvent
-	congEvent     cc.CongestionEvent
+	told          *controllerEvents // from the handshake on
 
 	// Keepalive.
 	kaSent int
@@ -128,14 +126,19 @@ type Conn struct {
 	opened, lastSend, lastRecv clock.Time
 	stats                      connStats
 	tw                         TimeWait
-	twBuilt                    bool
+}
+
+// controllerEvents are what the controller is handed, again and again.
+type controllerEvents struct {
+	ack  cc.AckEvent
+	cong cc.CongestionEvent
 }
 
 // connStats are the counters of Info.
 type connStats struct {
-	bytesSent, bytesReceived, bytesRexmit         uint64
-	segsSent, segsReceived                        uint64
-	rexmits, spurious, dupAcks, timeouts, tlprobe uint64
+	bytesSent, bytesReceived, bytesRexmit uint64
+	segsSent, segsReceived                uint64
+	rexmits, spurious, dupAcks, timeouts  uint64
 }
 
 // newConn makes what active and passive connections have in common.

@@ -127,6 +127,7 @@ func (c *Conn) segmentSynSent(now clock.Time, s *Segment) {
 	// processing at the sixth step."
 	h.Flags &^= wire.SYN
 	h.Seq++
+	h.Urgent -= min(h.Urgent, 1)
 	if seq := c.rcvNxt; c.acceptable(now, s, &seq) {
 		c.segmentText(now, s, seq)
 	}

@@ -37,9 +37,7 @@ func (c *Conn) Info(now clock.Time) api.Info {
 	if c.scaleOK && c.peerMSS != 0 {
 		i.SendWindowScale, i.RecvWindowScale = int(c.sndScale), int(c.rcvScale)
 	}
-	if c.ctl != nil {
-		i.PacingRate = int64(c.ctl.Control().Pacing)
-	}
+	i.PacingRate = int64(c.control.Pacing)
 	if c.state == api.StateTimeWait {
 		i.Timer, i.TimerLeft = "timewait", max(0, c.tw.deadline.Sub(now))
 		return i

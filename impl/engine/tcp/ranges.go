@@ -37,12 +37,6 @@ func (s rangeSet) covers(r seqRange) bool {
 	return ok && c.end >= r.end
 }
 
-// overlaps reports whether any number of r is in the set.
-func (s rangeSet) overlaps(r seqRange) bool {
-	i := s.after(r.start)
-	return i < len(s) && s[i].start < r.end
-}
-
 // grows reports whether adding r would make one range more.
 func (s rangeSet) grows(r seqRange) bool {
 	i := sort.Search(len(s), func(i int) bool { return s[i].end >= r.start })

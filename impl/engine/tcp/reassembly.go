@@ -86,22 +86,20 @@ func (q *recvQueue) clear() (freed int64) {
 	return freed
 }
 
-// appendData queues b, which it takes, and returns how many of its bytes there was
-// memory for.
-func (c *Conn) appendData(b api.Buffer) (taken int64) {
+// appendData queues as many bytes of b as there is memory for, and takes them off
+// its front; when it has taken all of them, b is gone.
+func (c *Conn) appendData(b *api.Buffer) (taken int64) {
 	q := &c.rq
 	n := b.Len()
 	last := q.last()
-	if worthKeeping(&b) && !(last != nil && n < copyBelow && last.room() >= n) {
+	if worthKeeping(b) && !(last != nil && n < copyBelow && last.room() >= n) {
 		cost := b.MemSize() + bufferOverhead
 		if !c.charge(cost) {
-			b.Release()
 			return 0
 		}
-		q.push(rcvBuf{b, n, cost})
+		q.push(rcvBuf{*b, n, cost})
 		return int64(n)
 	}
-	defer b.Release()
 	src := b.Bytes()
 	for len(src) > 0 {
 		if last = q.last(); last == nil || last.room() == 0 {
@@ -113,6 +111,7 @@ func (c *Conn) appendData(b api.Buffer) (taken int64) {
 			cost := page.MemSize() + bufferOverhead
 			if !c.charge(cost) {
 				page.Release()
+				b.Trim(int(taken), n)
 				return taken
 			}
 			q.push(rcvBuf{*page, 0, cost})
@@ -124,6 +123,7 @@ func (c *Conn) appendData(b api.Buffer) (taken int64) {
 		taken += int64(k)
 		src = src[k:]
 	}
+	b.Release()
 	return taken
 }
 
@@ -387,25 +387,16 @@ func (c *Conn) takeInOrder(b api.Buffer) bool {
 		b.Release()
 		return true
 	}
-	var again api.Buffer
-	scarce := c.cfg.Budget != nil && c.ooo.charged > 0
-	if scarce {
-		again = b.View(0, b.Len())
-	}
-	got := c.appendData(b)
-	c.rcvNxt += uint64(got)
-	if got < n && scarce {
+	got := c.appendData(&b)
+	if got < n && len(c.ooo.segs) > 0 {
 		// What lies beyond a hole is worth less than what fills it: give it up
 		// (RFC 2018, section 8, allows it).
 		c.uncharge(c.ooo.clear())
-		again.Trim(int(got), again.Len())
-		more := c.appendData(again)
-		c.rcvNxt += uint64(more)
-		got += more
-	} else if scarce {
-		again.Release()
+		got += c.appendData(&b)
 	}
+	c.rcvNxt += uint64(got)
 	if got < n {
+		b.Release()
 		c.drop(api.DropMemory)
 		return false
 	}

@@ -73,7 +73,7 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 	}
 	if delivered > 0 {
 		c.rate.lost += lost
-		e := &c.ackEvent
+		e := &c.told.ack
 		*e = cc.AckEvent{
 			Now: now, Phase: c.phase,
 			CumAcked: cum, Sacked: sacked, Delivered: delivered, Lost: lost,
@@ -289,11 +289,11 @@ func (c *Conn) enterRecovery(now clock.Time, edge uint64, sacked, delivered int6
 
 // congested tells the controller of an episode.
 func (c *Conn) congested(now clock.Time, kind cc.CongestionKind, lost, flight, inFlight int64, repeat bool) {
-	c.congEvent = cc.CongestionEvent{
+	c.told.cong = cc.CongestionEvent{
 		Now: now, Kind: kind, Lost: lost, FlightSize: flight,
 		InFlight: inFlight, SndNxt: c.sndNxt, Repeat: repeat,
 	}
-	c.ctl.OnCongestion(&c.congEvent)
+	c.ctl.OnCongestion(&c.told.cong)
 	c.maxFlight = 0
 	c.takeControl()
 }

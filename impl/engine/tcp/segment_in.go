@@ -287,7 +287,7 @@ func (c *Conn) replyReset(now clock.Time, s *Segment) {
 func (c *Conn) segmentText(now clock.Time, s *Segment, seq uint64) {
 	h := &s.TCP
 	if h.Flags&wire.URG != 0 && !c.hasRcvFin {
-		c.segmentUrgent(seq, h.Urgent)
+		c.segmentUrgent(unwrap(c.rcvNxt, h.Seq), h.Urgent) // from SEG.SEQ as it came
 	}
 	fin := h.Flags&wire.FIN != 0
 	if s.Len == 0 && !fin {
@@ -314,7 +314,6 @@ func (c *Conn) segmentText(now clock.Time, s *Segment, seq uint64) {
 		return
 	}
 	if s.Len > 0 {
-		c.peerPSH = h.Flags&wire.PSH != 0
 		c.segmentData(s, seq)
 	}
 	if c.state == api.StateClosed {

@@ -214,7 +214,7 @@ func (c *Conn) burst(size int64) int64 {
 	if most < 2*size {
 		return size
 	}
-	if k := c.ctl.Control(); k.Pacing > 0 {
+	if k := c.control; k.Pacing > 0 {
 		most = max(min(most, c.quantum(k)), size)
 	}
 	return most / size * size
