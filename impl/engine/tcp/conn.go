@@ -42,6 +42,7 @@ type Conn struct {
 	// Receive sequence space.
 	irs, rcvNxt uint64
 	rcvEdge     uint64 // the highest right window edge ever announced
+	synWindow   uint16 // announced by our SYN
 	rcvCreep    int64  // how far rounding has moved it since it last moved in earnest
 	rcvFin      uint64 // sequence number of the peer's FIN, if known
 	hasRcvFin   bool

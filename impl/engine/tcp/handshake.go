@@ -109,7 +109,7 @@ func (c *Conn) segmentSynSent(now clock.Time, s *Segment) {
 	}
 	c.lastRecv = now
 	c.takeSyn(now, s)
-	c.rcvEdge = c.rcvNxt + uint64(min(c.cfg.Flow.ReceiveBuffer, 65535)) // as our SYN announced
+	c.rcvEdge = c.rcvNxt + uint64(c.synWindow) // as our SYN announced
 	if !ackOK {
 		// Simultaneous open (MUST-10): the SYN becomes a SYN-ACK.
 		c.setState(api.StateSynReceived)
@@ -180,7 +180,7 @@ func (c *Conn) onSynTimeout(now clock.Time) {
 	c.backoff++
 	c.stats.timeouts++
 	c.synDue = true
-	c.noteR1()
+	c.noteR1(c.synRexmits)
 }
 
 // segmentSynReceivedAck is the fifth check of section 3.10.7.4 in SYN-RECEIVED.

@@ -173,8 +173,8 @@ func (c *Conn) softError(err error) {
 // (RFC 9293, section 3.8.3, SHLD-9, SHLD-10).
 const maxR1 = 3
 
-func (c *Conn) noteR1() {
-	if n := max(c.retries, c.synRexmits); n == maxR1 {
+func (c *Conn) noteR1(retransmissions int) {
+	if retransmissions == maxR1 {
 		c.softError(api.ErrTimeout)
 	}
 }

@@ -398,7 +398,7 @@ func (c *Conn) onRetransmitTimeout(now clock.Time) {
 	c.stats.timeouts++
 	c.retries++
 	c.backoff++ // (5.5)
-	c.noteR1()
+	c.noteR1(c.retries)
 
 	flight, inFlight := int64(c.sndNxt-c.sndUna), c.pipe()
 	// RFC 2018, section 8: the receiver may have discarded what it reported. It

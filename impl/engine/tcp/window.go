@@ -67,6 +67,7 @@ func (c *Conn) windowField(flags wire.Flags) uint16 {
 		if flags&wire.ACK != 0 {
 			c.rcvEdge = max(c.rcvEdge, c.rcvNxt+uint64(field))
 		}
+		c.synWindow = uint16(field)
 		return uint16(field)
 	}
 	scale := c.rcvScale
