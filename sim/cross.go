@@ -33,6 +33,7 @@ type Cross struct {
 	port   uint16
 
 	packets, received uint64
+	base              baseline
 }
 
 // AddCross adds cross traffic.
@@ -153,9 +154,7 @@ func (c *Cross) Report() FlowReport {
 		Bytes: c.received * uint64(c.cfg.Size), Sent: c.packets * uint64(c.cfg.Size),
 		BaseRTT: c.net.BaseRTT(c.cfg.From, c.cfg.To).Seconds(),
 	}
-	if r.End > r.Start {
-		r.Goodput = float64(r.Bytes) * 8 / (r.End - r.Start)
-	}
+	r.Goodput = c.base.rate(r.Bytes, Time(c.cfg.Start), end)
 	return r
 }
 
@@ -163,3 +162,5 @@ func (c *Cross) sample(now Time, s *FlowSample) bool {
 	s.Bytes = c.received * uint64(c.cfg.Size)
 	return true
 }
+
+func (c *Cross) warm(now Time) { c.base = baseline{now, c.received * uint64(c.cfg.Size)} }

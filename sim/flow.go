@@ -21,6 +21,8 @@ type Flow interface {
 	begin()
 	// sample notes the present state for the time series.
 	sample(now Time, s *FlowSample) bool
+	// warm begins the measurement.
+	warm(now Time)
 }
 
 // FlowConfig is what all applications over TCP have in common.
@@ -61,7 +63,7 @@ type FlowReport struct {
 	Failed     int     `json:"failed,omitempty"`    // connections that ended with an error
 	Error      string  `json:"error,omitempty"`     // the first of those errors
 	Bytes      uint64  `json:"bytes"`               // payload that arrived in order
-	Goodput    float64 `json:"goodput"`             // Bytes over End-Start
+	Goodput    float64 `json:"goodput"`             // of Bytes, after the warm-up
 	Sent       uint64  `json:"sent_bytes"`          // payload, retransmissions not counted
 	Resent     uint64  `json:"retransmitted_bytes"` //
 	Resends    uint64  `json:"retransmits"`         // segments
@@ -105,6 +107,22 @@ type flow struct {
 
 	rttSum, cwndSum float64 // of the samples
 	samples         int
+	base            baseline
+}
+
+// A baseline is what had arrived when the measurement began.
+type baseline struct {
+	at    Time
+	bytes uint64
+}
+
+// rate is bits a second since then.
+func (b *baseline) rate(bytes uint64, start, end Time) float64 {
+	start = max(start, b.at)
+	if end <= start {
+		return 0
+	}
+	return float64(bytes-min(b.bytes, bytes)) * 8e9 / float64(end-start)
 }
 
 // totals are the counters of the connections of a flow.
@@ -261,9 +279,7 @@ func (f *flow) Report() FlowReport {
 	if f.firstErr != nil {
 		r.Error = f.firstErr.Error()
 	}
-	if r.End > r.Start {
-		r.Goodput = float64(r.Bytes) * 8 / (r.End - r.Start)
-	}
+	r.Goodput = f.base.rate(r.Bytes, Time(f.cfg.Start), end)
 	if all := r.Sent + r.Resent; all > 0 {
 		r.LossRatio = float64(r.Resent) / float64(all)
 	}
@@ -274,11 +290,18 @@ func (f *flow) Report() FlowReport {
 	return r
 }
 
-func (f *flow) sample(now Time, s *FlowSample) bool {
-	s.Bytes = f.total.received
+func (f *flow) received(now Time) uint64 {
+	n := f.total.received
 	if f.server != nil {
-		s.Bytes += f.server.tcp.Info(now).BytesReceived
+		n += f.server.tcp.Info(now).BytesReceived
 	}
+	return n
+}
+
+func (f *flow) warm(now Time) { f.base = baseline{now, f.received(now)} }
+
+func (f *flow) sample(now Time, s *FlowSample) bool {
+	s.Bytes = f.received(now)
 	c := f.client
 	if c == nil || now < Time(f.cfg.Start) || f.endedAt != 0 {
 		return f.endedAt == 0 && now >= Time(f.cfg.Start)
@@ -286,7 +309,7 @@ func (f *flow) sample(now Time, s *FlowSample) bool {
 	i := c.tcp.Info(now)
 	s.Cwnd, s.Ssthresh, s.InFlight = i.Cwnd, i.Ssthresh, i.InFlight
 	s.SRTT, s.RTTVar, s.Pacing, s.Resent = i.SRTT, i.RTTVar, i.PacingRate, f.total.resent+i.BytesRetransmitted
-	if i.SRTT > 0 {
+	if i.SRTT > 0 && now >= f.net.warmup {
 		f.rttSum += i.SRTT.Seconds()
 		f.cwndSum += float64(i.Cwnd)
 		f.samples++

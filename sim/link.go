@@ -262,8 +262,8 @@ type LinkStats struct {
 	Duplicated                uint64
 	QueueBytes                int64         // waiting now
 	QueuePackets              int           // waiting now
-	MaxQueueBytes             int64         // the most that ever waited
-	MeanQueueBytes            float64       // over the whole time
+	MaxQueueBytes             int64         // the most that has waited since the warm-up
+	MeanQueueBytes            float64       // since the warm-up
 	MeanQueueDelay, MaxQueued time.Duration // of packets that were sent: from arrival to transmission
 }
 
@@ -287,3 +287,6 @@ func (d *Direction) lineRate() int64 {
 	}
 	return d.Rate
 }
+
+// Ends returns the nodes at the link's first and second end.
+func (l *Link) Ends() (a, b Node) { return l.a.public(), l.b.public() }

@@ -27,6 +27,10 @@ type Config struct {
 	// Sample is how often cwnd, queues and so on are noted; 0: never.
 	Sample time.Duration
 
+	// Warmup is the time at the beginning that goodputs, utilizations and means
+	// of reports leave out.
+	Warmup time.Duration
+
 	// MaxDrops bounds the drop log; 0 means 100,000 entries. What does not fit is
 	// only counted.
 	MaxDrops int
@@ -39,6 +43,7 @@ type Config struct {
 type Network struct {
 	seed        uint64
 	v6          bool
+	warmup      Time
 	controllers map[string]cc.Factory
 	now         Time
 	events      eventHeap
@@ -67,7 +72,7 @@ const pageSize = 64 << 10
 
 // New returns an empty network.
 func New(cfg Config) *Network {
-	n := &Network{seed: cfg.Seed, v6: cfg.IPv6, controllers: cfg.Controllers, maxDrops: cfg.MaxDrops}
+	n := &Network{seed: cfg.Seed, v6: cfg.IPv6, warmup: Time(cfg.Warmup), controllers: cfg.Controllers, maxDrops: cfg.MaxDrops}
 	if n.controllers == nil {
 		n.controllers = Controllers()
 	}
@@ -279,6 +284,15 @@ func (n *Network) Run(until time.Duration) error {
 		if n.series != nil {
 			n.series.begin()
 		}
+		n.At(n.warmup, func(now Time) {
+			for _, f := range n.flows {
+				f.warm(now)
+			}
+			for _, l := range n.links {
+				l.ab.warm(now)
+				l.ba.warm(now)
+			}
+		})
 	}
 	end := Time(until)
 	for len(n.events.s) > 0 && n.events.s[0].at <= end && n.err == nil {
@@ -311,3 +325,11 @@ func (n *Network) Link(name string) *Link {
 
 // controllerNames returns the names of the controllers, in order.
 func (n *Network) controllerNames() []string { return slices.Sorted(maps.Keys(n.controllers)) }
+
+// public returns the node as what it is.
+func (v *node) public() Node {
+	if v.host != nil {
+		return v.host
+	}
+	return &Router{v}
+}

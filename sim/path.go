@@ -43,6 +43,8 @@ type path struct {
 	highest     map[flowKey]uint32 // end of the highest sequence number seen
 
 	stats     LinkStats
+	base      LinkStats // at the end of the warm-up
+	baseAt    Time
 	queueArea float64 // byte-nanoseconds that have waited
 	queueAt   Time    // up to when
 	queued    time.Duration
@@ -106,13 +108,21 @@ func (p *path) snapshot(now Time) LinkStats {
 	p.account(now)
 	s := p.stats
 	s.QueueBytes, s.QueuePackets = p.waitingBytes, p.waiting.len()
-	if now > 0 {
-		s.MeanQueueBytes = p.queueArea / float64(now)
+	if now > p.baseAt {
+		s.MeanQueueBytes = p.queueArea / float64(now-p.baseAt)
 	}
-	if s.Sent > 0 {
-		s.MeanQueueDelay = p.queued / time.Duration(s.Sent)
+	if n := s.Sent - p.base.Sent; n > 0 {
+		s.MeanQueueDelay = p.queued / time.Duration(n)
 	}
 	return s
+}
+
+// warm begins the measurement of means.
+func (p *path) warm(now Time) {
+	p.account(now)
+	p.base, p.baseAt = p.stats, now
+	p.queueArea, p.queued = 0, 0
+	p.stats.MaxQueueBytes, p.stats.MaxQueued = p.waitingBytes, 0
 }
 
 // drop loses a packet.

@@ -32,7 +32,7 @@ type LinkReport struct {
 	Reordered   uint64            `json:"reordered,omitempty"`
 	Duplicated  uint64            `json:"duplicated,omitempty"`
 	Rate        int64             `json:"rate,omitempty"`        // at the end
-	Utilization float64           `json:"utilization,omitempty"` // SentBytes over what Rate carries
+	Utilization float64           `json:"utilization,omitempty"` // sent over what Rate carries, after the warm-up
 	MeanQueue   float64           `json:"mean_queue"`
 	MaxQueue    int64             `json:"max_queue"`
 	MeanWaiting float64           `json:"mean_queue_delay"` // of packets that were sent
@@ -77,8 +77,8 @@ func (n *Network) Report() *Report {
 				Rate: p.d.lineRate(), MeanQueue: s.MeanQueueBytes, MaxQueue: s.MaxQueueBytes,
 				MeanWaiting: s.MeanQueueDelay.Seconds(), MaxWaiting: s.MaxQueued.Seconds(),
 			}
-			if lr.Rate > 0 && n.now > 0 {
-				lr.Utilization = float64(s.SentBytes) * 8 / (float64(lr.Rate) * r.Duration)
+			if d := n.now - p.baseAt; lr.Rate > 0 && d > 0 {
+				lr.Utilization = float64(s.SentBytes-p.base.SentBytes) * 8e9 / (float64(lr.Rate) * float64(d))
 			}
 			for reason, k := range s.Dropped {
 				if k > 0 {

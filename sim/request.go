@@ -124,6 +124,8 @@ func (r *request) Report() FlowReport {
 	return p
 }
 
+func (r *request) warm(now Time) { r.base = baseline{now, r.total.received} }
+
 // sample implements Flow: cwnd and so on are those of the responding end.
 func (r *request) sample(now Time, s *FlowSample) bool {
 	client, server := r.client, r.server

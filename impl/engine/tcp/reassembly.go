@@ -335,7 +335,7 @@ func (c *Conn) segmentData(s *Segment, seq uint64) {
 	// RFC 5681, section 4.2: at once if it fills a gap, and at least for every
 	// second full segment (SHLD-19).
 	switch {
-	case hadHole, c.rcvNxt == before:
+	case hadHole, c.rcvNxt == before, c.p.AckEverySegment:
 		c.ackNow = true
 	case c.ackPending >= 2*c.segmentEstimate2():
 		c.ackNow = true

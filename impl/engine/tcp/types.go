@@ -40,6 +40,7 @@ type Budget interface {
 type Params struct {
 	RTOInitial, RTOMin, RTOMax time.Duration // RFC 6298
 	DelayedAck                 time.Duration // RFC 9293, section 3.8.6.3
+	AckEverySegment            bool          // no ACK is delayed
 	TimeWait                   time.Duration // the whole of it, 2 MSL
 	FinWait2                   time.Duration // for orphans
 	SynTimeout                 time.Duration // R2 of a SYN, section 3.8.3
