@@ -175,6 +175,27 @@ func TestReset(t *testing.T) {
 	s.readErr(api.ErrReset)
 }
 
+// R3: a reset after both FINs takes nothing from the reader; an abort does.
+func TestResetAfterBothFins(t *testing.T) {
+	for _, abort := range []bool{false, true} {
+		s := scriptConfig{synOpts: mssOnly}.open(t)
+		s.recvData(fACK|fFIN, 1, 1, pattern(10, 1))
+		s.want(fACK, 1, 12, 0)
+		s.c.CloseWrite(s.now)
+		s.want(fACK|fFIN, 1, 12, 0)
+		if abort {
+			s.c.Abort(s.now, api.ErrAborted)
+			s.readErr(api.ErrAborted)
+		} else {
+			s.recv(fRST, 12, 0)
+			s.read(10)
+			s.readErr(io.EOF)
+		}
+		s.state(api.StateClosed)
+		s.clean()
+	}
+}
+
 // RFC 9293, section 3.10.5: ABORT in every state.
 func TestAbort(t *testing.T) {
 	for st, rst := range map[api.State]bool{

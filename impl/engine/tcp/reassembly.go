@@ -64,7 +64,7 @@ func (q *recvQueue) pop() (r rcvBuf) {
 	q.bufs[q.head] = rcvBuf{}
 	q.head++
 	if q.empty() {
-		q.bufs, q.head = q.bufs[:0], 0
+		q.bufs, q.head = reuse(q.bufs), 0
 	} else if q.head > 64 && q.head > len(q.bufs)/2 {
 		n := copy(q.bufs, q.bufs[q.head:])
 		clear(q.bufs[n:])
@@ -426,7 +426,9 @@ func (c *Conn) drainOOO() {
 	if i > 0 {
 		n := copy(q.segs, q.segs[i:])
 		clear(q.segs[n:])
-		q.segs = q.segs[:n]
+		if q.segs = q.segs[:n]; n == 0 {
+			q.segs = reuse(q.segs)
+		}
 		q.ranges.trimBelow(c.rcvNxt)
 	}
 }

@@ -119,7 +119,7 @@ func (b *scoreboard) ack(una uint64, each func(r *txRec, n int64)) {
 		b.head++
 	}
 	if b.head == len(b.recs) {
-		b.recs, b.head = b.recs[:0], 0
+		b.recs, b.head = reuse(b.recs), 0
 	} else if b.head > 64 && b.head > len(b.recs)/2 {
 		n := copy(b.recs, b.recs[b.head:])
 		b.recs, b.head = b.recs[:n], 0

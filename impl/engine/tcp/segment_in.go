@@ -71,6 +71,7 @@ func (c *Conn) segmentSynchronised(now clock.Time, s *Segment) {
 		}
 	}
 
+	orig := seq
 	pure := s.Len == 0 && h.Flags&wire.FIN == 0 // as it came
 
 	// First, check sequence number.
@@ -125,7 +126,7 @@ func (c *Conn) segmentSynchronised(now clock.Time, s *Segment) {
 	if c.tsOK && h.Options.HasTimestamps {
 		c.updateTSRecent(now, h, seq)
 	}
-	c.segmentAck(now, h, seq, ack, pure)
+	c.segmentAck(now, h, orig, ack, pure)
 	if c.state == api.StateClosed || c.state == api.StateTimeWait {
 		return
 	}
@@ -194,15 +195,11 @@ func (c *Conn) acceptable(now clock.Time, s *Segment, seq *uint64) bool {
 		*seq = c.rcvNxt
 	}
 	// And what the window has no room for.
-	if over := int64(*seq + uint64(s.Len) - c.rcvEdge); over >= 0 && length > 0 {
-		if over > 0 {
-			c.trimBack(s, over)
-			c.drop(api.DropReceiveBuffer)
-		}
-		if over > 0 || s.Len == 0 && h.Flags&wire.FIN != 0 && c.rcvWnd() == 0 {
-			h.Flags &^= wire.FIN
-			c.ackNow = true
-		}
+	if over := int64(*seq + uint64(s.Len) - c.rcvEdge); over > 0 {
+		c.trimBack(s, over)
+		c.drop(api.DropReceiveBuffer)
+		h.Flags &^= wire.FIN
+		c.ackNow = true
 	}
 	return true
 }

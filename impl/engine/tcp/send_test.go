@@ -399,17 +399,19 @@ func TestWindowUpdateRule(t *testing.T) {
 	s.recvData(fACK, 11, 1, pattern(10, 1), win(7000))
 	s.want(fACK, 1, 21, 0)
 	s.recvData(fACK, 1, 1, pattern(15, 1), win(100)) // older
+	s.want(fACK, 1, 21, 0)
+	s.recvData(fACK, 1, 1, pattern(25, 1), win(100)) // older, but with something new
 	if w := s.c.Info(s.now).SendWindow; w != 7000 {
 		t.Errorf("window %d", w)
 	}
 	s.write(10)
-	s.want(fACK, 1, 21, 10)
-	s.recv(fACK, 21, 11, win(8000))
-	s.recv(fACK, 21, 1, win(200)) // same SEQ, older ACK
+	s.want(fACK, 1, 26, 10)
+	s.recv(fACK, 26, 11, win(8000))
+	s.recv(fACK, 26, 1, win(200)) // same SEQ, older ACK
 	if w := s.c.Info(s.now).SendWindow; w != 8000 {
 		t.Errorf("window %d", w)
 	}
-	s.recv(fACK, 21, 11, win(300))
+	s.recv(fACK, 26, 11, win(300))
 	if w := s.c.Info(s.now).SendWindow; w != 300 {
 		t.Errorf("window %d", w)
 	}

@@ -56,7 +56,7 @@ func (q *sendQueue) ack(una uint64) (freed int64) {
 		q.head++
 	}
 	if q.head == len(q.bufs) {
-		q.bufs, q.head = q.bufs[:0], 0
+		q.bufs, q.head = reuse(q.bufs), 0
 	} else if q.head > 64 && q.head > len(q.bufs)/2 {
 		n := copy(q.bufs, q.bufs[q.head:])
 		clear(q.bufs[n:])
@@ -92,4 +92,13 @@ func (q *sendQueue) clear() (freed int64) {
 	freed = q.charged
 	*q = sendQueue{end: q.end}
 	return freed
+}
+
+// reuse returns an empty slice with the memory of s, unless that is more than an
+// idle connection should hold.
+func reuse[E any](s []E) []E {
+	if cap(s) > 128 {
+		return nil
+	}
+	return s[:0]
 }

@@ -17,22 +17,23 @@ func (c *Conn) end(reason error) {
 	c.releaseSend()
 	c.uncharge(c.ooo.clear())
 	c.synDue, c.ackNow, c.probeDue, c.kaDue, c.announceUp = false, false, false, false, false
-	switch reason {
-	case api.ErrReset, api.ErrAborted, api.ErrDisconnected:
-		if !c.bothClosed() {
-			c.releaseReceive()
-		}
-	}
-	if c.orphan {
+	if c.orphan || c.cutsShort(reason) {
 		c.releaseReceive()
 	}
 	c.setState(api.StateClosed)
 }
 
-// bothClosed reports that each end has sent a FIN and ours, or what precedes it,
-// is all that may be missing.
-func (c *Conn) bothClosed() bool {
-	return c.state == api.StateClosing || c.state == api.StateLastAck || c.state == api.StateTimeWait
+// cutsShort reports whether an end for that reason takes from the reader what it
+// has not read yet. A reset after both ends have sent their FIN does not: the
+// peer's stream was complete.
+func (c *Conn) cutsShort(reason error) bool {
+	switch reason {
+	case api.ErrAborted, api.ErrDisconnected:
+		return true
+	case api.ErrReset:
+		return !(c.finQueued && c.hasRcvFin && c.rcvNxt > c.rcvFin)
+	}
+	return false
 }
 
 // queueReset makes Poll send a RST that ends the connection for the peer as well:

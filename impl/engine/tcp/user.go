@@ -25,7 +25,7 @@ func (c *Conn) Read(now clock.Time) (*api.Buffer, error) {
 		r.b.Release()
 		return b, nil
 	}
-	if c.hasRcvFin && c.rcvNxt > c.rcvFin && (c.reason == nil || !resets(c.reason) || c.finQueued) {
+	if c.hasRcvFin && c.rcvNxt > c.rcvFin && !c.cutsShort(c.reason) {
 		c.eofRead = true
 		return nil, io.EOF
 	}
@@ -38,12 +38,6 @@ func (c *Conn) Read(now clock.Time) (*api.Buffer, error) {
 		return nil, io.EOF
 	}
 	return nil, c.reason
-}
-
-// resets reports whether an end for that reason cuts the stream short for the
-// reader, even after the peer's FIN.
-func resets(reason error) bool {
-	return reason == api.ErrReset || reason == api.ErrAborted || reason == api.ErrDisconnected
 }
 
 // Write queues bs whole and returns the stream offset after their last byte, to
