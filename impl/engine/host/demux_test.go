@@ -286,6 +286,14 @@ func TestTimeWait(t *testing.T) {
 	if a := l.only(); !a.ACK || a.Ack != 102 || a.Seq != iss+2 {
 		t.Errorf("answer to the FIN again: %+v", a)
 	}
+	// A FIN that comes again restarts the time (RFC 9293, section 3.10.7.4).
+	l.advance(40 * time.Second)
+	l.in(seg{flags: "FA", seq: 101, ack: iss + 2})
+	l.run()
+	l.advance(40 * time.Second)
+	if l.h.Stats().TimeWait != 1 {
+		t.Fatal("TIME-WAIT was not restarted")
+	}
 	l.in(seg{flags: "S", seq: 50}) // an old duplicate
 	l.run()
 	if s := l.h.Stats(); s.TimeWait != 1 || s.HalfOpen != 0 {
@@ -730,4 +738,36 @@ func TestTimeWaitSize(t *testing.T) {
 		t.Errorf("%d bytes for each record in TIME-WAIT", each)
 	}
 	runtime.KeepAlive(l)
+}
+
+// TestFairnessBytes: the same where one segment is as long as forty.
+func TestFairnessBytes(t *testing.T) {
+	l := newLab(t, func(c *Config) { c.MaxGSO, c.Params.InitialWindow = 65535, 1<<20 })
+	l.listen(nil)
+	for port := uint16(1); port <= 2; port++ {
+		l.connect(seg{sport: port, scale: 10}) // a window of 64 MB
+	}
+	for _, c := range l.conns {
+		for range 10 {
+			c.Write(l.now, []*api.Buffer{api.NewBuffer(make([]byte, 100_000))}, tcp.WriteOptions{})
+		}
+		l.h.Touch(l.now, c)
+	}
+	first, bytes := 0, 0
+	l.h.Poll(l.now, &l.batch, 1000)
+	for i := range l.batch.Link {
+		s := tcpOf(t, l.decode(&l.batch.Link[i]))
+		if len(s.Payload) == 0 {
+			continue
+		}
+		if s.DstPort != 1 {
+			break
+		}
+		first++
+		bytes += len(s.Payload)
+	}
+	if len(l.batch.Link) < 10 || first == 0 || bytes > 2*quantumBytes {
+		t.Errorf("%d packets; the first connection got %d bytes in %d before the second had its turn", len(l.batch.Link), bytes, first)
+	}
+	l.batch.Reset()
 }

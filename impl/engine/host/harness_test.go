@@ -77,15 +77,15 @@ func ipTo(src, dst netip.Addr, proto layers.IPProtocol) gopacket.SerializableLay
 
 // seg is a TCP segment as the tests write it.
 type seg struct {
-	src, dst         netip.Addr // default: peer to us, IPv4
-	sport, dport     uint16     // default: 1000 to 80
-	flags            string     // of S A F R P
-	seq, ack         uint32
-	win              uint16 // default 65535
-	mss              uint16
-	data             string
-	tsval            uint32
-	noChecksum, trim bool
+	src, dst     netip.Addr // default: peer to us, IPv4
+	sport, dport uint16     // default: 1000 to 80
+	flags        string     // of S A F R P
+	seq, ack     uint32
+	win          uint16 // default 65535
+	mss          uint16
+	data         string
+	tsval        uint32
+	scale        uint8 // window scale option, if not 0
 }
 
 func (s seg) withDefaults() seg {
@@ -119,6 +119,9 @@ func (s seg) bytes(t testing.TB) []byte {
 	}
 	if s.mss > 0 {
 		l.Options = append(l.Options, layers.TCPOption{OptionType: layers.TCPOptionKindMSS, OptionLength: 4, OptionData: []byte{byte(s.mss >> 8), byte(s.mss)}})
+	}
+	if s.scale > 0 {
+		l.Options = append(l.Options, layers.TCPOption{OptionType: layers.TCPOptionKindWindowScale, OptionLength: 3, OptionData: []byte{s.scale}})
 	}
 	if s.tsval > 0 {
 		d := make([]byte, 8)
@@ -325,7 +328,7 @@ func (l *lab) connect(s seg) (iss uint32) {
 	}
 	l.in(s)
 	iss = l.only().Seq
-	s.flags, s.mss = "A", 0
+	s.flags, s.mss, s.scale = "A", 0, 0
 	s.seq++
 	s.ack = iss + 1
 	l.in(s)

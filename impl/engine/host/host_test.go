@@ -71,6 +71,21 @@ func TestShardHash(t *testing.T) {
 		if len(hashes) != 2 || hashes[0] != hashes[1] {
 			t.Errorf("fragments: %#x", hashes)
 		}
+		// Of the next-header fields in fragments only the first one's counts
+		// (RFC 8200, section 4.5).
+		if src.Is6() {
+			i := 0
+			ip.Fragment(in, 576, 3, func(b []byte) {
+				b = bytes.Clone(b)
+				if i++; i == 2 {
+					b[40] = 17
+				}
+				hashes = append(hashes, hash(b, 0))
+			})
+			if hashes[2] != hashes[3] || hashes[2] != hashes[0] {
+				t.Errorf("fragments: %#x", hashes)
+			}
+		}
 		hash(nil, 0)
 	}
 	// Spread well, also over few shards.

@@ -293,11 +293,12 @@ func TestPacketTooBig(t *testing.T) {
 		if mtu := c.Info(l.now).PathMTU; mtu < least {
 			t.Errorf("path MTU %d", mtu)
 		}
-		// It is tried again after a while; something must be in flight for the
-		// connection to be still there.
+		// With nothing in flight, it is tried again after a while.
+		l.in(seg{src: dst, flags: "A", seq: 101, ack: iss + 1401})
+		l.run()
 		l.advance(ip.PathMTULife)
 		l.run()
-		if mtu := d.Info(l.now).PathMTU; !d.Gone() && mtu != 1500 {
+		if mtu := c.Info(l.now).PathMTU; mtu != 1500 {
 			t.Errorf("path MTU %d after %v", mtu, ip.PathMTULife)
 		}
 		if _, ok := l.h.paths.Get(l.now, dst); ok {
@@ -311,7 +312,7 @@ func TestPacketTooBig(t *testing.T) {
 func TestBelowTheFloor(t *testing.T) {
 	l := newLab(t, nil)
 	l.listen(nil)
-	l.connect(seg{mss: 1400, seq: 100})
+	iss := l.connect(seg{mss: 1400, seq: 100})
 	c := l.conns[0]
 	c.Write(l.now, []*api.Buffer{api.NewBuffer(make([]byte, 1400))}, tcp.WriteOptions{NoDelay: true})
 	l.h.Touch(l.now, c)
@@ -334,6 +335,27 @@ func TestBelowTheFloor(t *testing.T) {
 	}
 	if len(ids) != len(out) {
 		t.Errorf("identifications %v of %d packets", ids, len(out))
+	}
+	// With all acknowledged, only the path MTU is timed, ten minutes from now; a
+	// retransmission is due sooner all the same.
+	l.in(seg{flags: "A", seq: 101, ack: iss + 1401})
+	l.run()
+	l.advance(10 * time.Second)
+	c.Write(l.now, []*api.Buffer{api.NewBuffer([]byte("again"))}, tcp.WriteOptions{NoDelay: true})
+	l.h.Touch(l.now, c)
+	l.run()
+	l.advance(3 * time.Second)
+	if out = l.run(); len(out) == 0 || string(tcpOf(t, out[0]).Payload) != "again" {
+		t.Error("no retransmission")
+	}
+	l.in(seg{flags: "A", seq: 101, ack: iss + 1406})
+	l.run()
+	// And when that is over DF is set again.
+	l.advance(ip.PathMTULife)
+	c.Write(l.now, []*api.Buffer{api.NewBuffer([]byte("later"))}, tcp.WriteOptions{NoDelay: true})
+	l.h.Touch(l.now, c)
+	if n := l.run()[0].NetworkLayer().(*layers.IPv4); n.Flags&layers.IPv4DontFragment == 0 || n.Id != 0 {
+		t.Errorf("ten minutes after: %+v", n)
 	}
 }
 
@@ -408,5 +430,27 @@ func TestICMPErrors(t *testing.T) {
 				t.Errorf("counted %d failed, %d refused", s.Failed, s.Refused)
 			}
 		})
+	}
+}
+
+// TestICMPErrorElsewhere: an error that comes to another address of ours than the
+// segment that it quotes came from is no answer to it (RFC 5927).
+func TestICMPErrorElsewhere(t *testing.T) {
+	other := netip.MustParseAddr("10.0.0.9")
+	l := newLab(t, func(c *Config) { c.Addresses = append(c.Addresses, netip.PrefixFrom(other, 24)) })
+	c, err := l.h.Dial(l.now, netip.AddrPortFrom(us4, 5000), netip.AddrPortFrom(peer4, 80), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	syn := l.run()[0].Data()
+	l.packet(serialize(t, ipTo(peer4, other, layers.IPProtocolICMPv4), icmp4(3, 1, 0, 0), gopacket.Payload(syn)))
+	l.want()
+	if c.Gone() || l.drops(api.DropICMP) != 1 {
+		t.Errorf("%v, %d dropped", c.State(), l.drops(api.DropICMP))
+	}
+	l.packet(serialize(t, ipTo(peer4, us4, layers.IPProtocolICMPv4), icmp4(3, 1, 0, 0), gopacket.Payload(syn)))
+	l.want()
+	if !c.Gone() {
+		t.Error("the right one did nothing")
 	}
 }

@@ -13,7 +13,7 @@ const fewAddresses = 8
 
 // Routes knows a host's own addresses and where it can send. It does not change.
 type Routes struct {
-	local      []netip.Prefix // in the order given
+	local      []netip.Prefix          // in the order given
 	own        map[netip.Addr]struct{} // the same, for many
 	broadcasts []netip.Addr
 	gateway    [2]bool // a default route for IPv4, IPv6
