@@ -250,11 +250,11 @@ func TestControlSocket(t *testing.T) {
 	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", st.Mode(), err)
 	}
-	go func() {
+	go func(l net.Listener) {
 		if c, err := l.Accept(); err == nil {
 			c.Close()
 		}
-	}()
+	}(l)
 	if _, err := listenUnix(path, 0o600); err == nil || !strings.Contains(err.Error(), "--socket") {
 		t.Errorf("a second daemon: %v", err)
 	}
