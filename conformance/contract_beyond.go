@@ -353,8 +353,8 @@ var beyondCases = []Case{
 				}
 				return n
 			}
-			if n := count(p.B, api.StateListen, s.Addr); n != 1 {
-				t.Errorf("%d listeners listed on port %d", n, s.Addr.Port())
+			if n := count(p.B, api.StateListen, s.Addr); n == 0 { // there may be one for each address
+				t.Errorf("no listener listed on port %d", s.Addr.Port())
 			}
 			if n := count(p.B, api.StateEstablished, g.Src()); n != 1 {
 				t.Errorf("%d open flows listed", n)

@@ -17,6 +17,7 @@ const linkMTU = 1500
 // port is the suite's end of a link to a stack under test: it implements
 // link.Link for the stack.
 type port struct {
+	t    *T
 	name string
 	send func(p *link.Packet) // takes what the stack sends; reads or copies at once
 
@@ -45,6 +46,9 @@ func (p *port) Attach(recv func([]link.Packet)) error {
 }
 
 func (p *port) Send(batch []link.Packet) error {
+	if p.t.hung.Load() {
+		return nil
+	}
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
@@ -81,7 +85,7 @@ func (p *port) deliver(batch []link.Packet) {
 	p.running.RLock()
 	defer p.running.RUnlock()
 	p.mu.Lock()
-	recv, closed := p.recv, p.closed
+	recv, closed := p.recv, p.closed || p.t.hung.Load()
 	if !closed && recv != nil {
 		for i := range batch {
 			p.stats.PacketsIn++
@@ -122,7 +126,7 @@ type transit struct {
 func newNetwork(t *T) *Network {
 	n := &Network{t: t, Delay: 10 * time.Millisecond}
 	for i, name := range []string{"A", "B"} {
-		n.ports[i] = &port{name: name, send: func(p *link.Packet) { n.take(i, p) }}
+		n.ports[i] = &port{t: t, name: name, send: func(p *link.Packet) { n.take(i, p) }}
 		n.timer[i] = t.clk.NewTimer(func() { n.arrive(i) })
 		t.Cleanup(n.timer[i].Stop)
 	}

@@ -38,7 +38,7 @@ func (t *T) Lab(edit func(*Env)) *Lab {
 	if t.V6() {
 		w.Host, w.Peer = addrA6, addrB6
 	}
-	w.port = &port{name: "wire", send: w.take}
+	w.port = &port{t: t, name: "wire", send: w.take}
 	env := &Env{Clock: t.clk, Link: w.port, Addresses: prefixes(addrA4, addrA6), Seed: t.seed}
 	if edit != nil {
 		edit(env)
@@ -82,6 +82,7 @@ func (w *Lab) Hook(f func(s *Segment) bool) {
 
 // Inject hands packets to the stack, as one batch.
 func (w *Lab) Inject(raws ...[]byte) {
+	w.abandoned()
 	batch := make([]link.Packet, len(raws))
 	for i, raw := range raws {
 		w.trace.add(w.clk.Now(), "peer", raw)
@@ -103,6 +104,7 @@ func (w *Lab) SendSegment(s *Segment) {
 
 // next returns the next segment, or nil if none comes before the deadline.
 func (w *Lab) next(deadline clock.Time) *Segment {
+	w.abandoned()
 	for {
 		w.mu.Lock()
 		if len(w.inbox) > 0 {

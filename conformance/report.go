@@ -34,14 +34,14 @@ func (r *Report) WriteJUnit(w io.Writer) error {
 		Output  string   `xml:"system-out,omitempty"`
 	}
 	type suite struct {
-		XMLName  xml.Name `xml:"testsuite"`
-		Name     string   `xml:"name,attr"`
-		Tests    int      `xml:"tests,attr"`
-		Failures int      `xml:"failures,attr"`
-		Errors   int      `xml:"errors,attr"`
-		Skipped  int      `xml:"skipped,attr"`
-		Time     string   `xml:"time,attr"`
-		Cases    []testcase
+		XMLName  xml.Name   `xml:"testsuite"`
+		Name     string     `xml:"name,attr"`
+		Tests    int        `xml:"tests,attr"`
+		Failures int        `xml:"failures,attr"`
+		Errors   int        `xml:"errors,attr"`
+		Skipped  int        `xml:"skipped,attr"`
+		Time     string     `xml:"time,attr"`
+		Cases    []testcase `xml:"testcase"`
 	}
 	type suites struct {
 		XMLName xml.Name `xml:"testsuites"`
@@ -137,18 +137,24 @@ func (r *Report) WriteTable(w io.Writer) error {
 		row(n, counts[n])
 	}
 	row("total", r.Counts)
+	skipped := map[string]int{}
+	var reasons []string
 	seen := map[string]bool{}
 	for i := range r.Records {
 		rec := &r.Records[i]
-		if (rec.Verdict != Skip && rec.Verdict != Deviates) || seen[rec.ID] {
-			continue
+		switch {
+		case rec.Verdict == Skip:
+			if skipped[rec.Reason] == 0 {
+				reasons = append(reasons, rec.Reason)
+			}
+			skipped[rec.Reason]++
+		case rec.Verdict == Deviates && !seen[rec.ID]:
+			seen[rec.ID] = true
+			fmt.Fprintf(&b, "deviation: %s: %s (%s)\n", rec.ID, rec.Reason, rec.Citation)
 		}
-		seen[rec.ID] = true
-		fmt.Fprintf(&b, "%-12s %-34s %s", rec.Verdict, rec.ID, rec.Reason)
-		if rec.Citation != "" {
-			fmt.Fprintf(&b, " (%s)", rec.Citation)
-		}
-		b.WriteByte('\n')
+	}
+	for _, reason := range reasons {
+		fmt.Fprintf(&b, "skip: %d %s\n", skipped[reason], reason)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

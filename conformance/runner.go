@@ -115,6 +115,7 @@ func RunCase(target Target, c *Case, family Family, seed uint64, patience time.D
 	case <-done:
 	case <-time.After(patience):
 		hung = true
+		t.hung.Store(true)
 	}
 	rec.Duration = time.Since(start).Seconds()
 	if t.virtual && !hung {
@@ -164,6 +165,16 @@ func (t *T) run() {
 	}
 }
 
+// allContain reports whether each of lines has text in it.
+func allContain(lines []string, text string) bool {
+	for _, l := range lines {
+		if !strings.Contains(l, text) {
+			return false
+		}
+	}
+	return true
+}
+
 // judge turns what happened into a verdict.
 func (t *T) judge(rec *Record, hung bool, patience time.Duration) {
 	var declared *Deviation
@@ -179,7 +190,7 @@ func (t *T) judge(rec *Record, hung bool, patience time.Duration) {
 		t.failures = append(t.failures, fmt.Sprintf("the case hangs: no end after %v of the machine's time", patience))
 	}
 	switch {
-	case len(t.failures) > 0 && declared != nil:
+	case len(t.failures) > 0 && declared != nil && allContain(t.failures, declared.Failure):
 		rec.Verdict, rec.Reason, rec.Citation = Deviates, declared.Reason, declared.Source
 	case len(t.failures) > 0:
 		rec.Verdict = Fail

@@ -153,7 +153,7 @@ func decode(raw []byte) *Segment {
 		return nil
 	}
 	t, _ := p.Layer(layers.LayerTypeTCP).(*layers.TCP)
-	if t == nil {
+	if t == nil || len(t.Contents) < 20 {
 		return nil
 	}
 	s.Src = netip.AddrPortFrom(src, uint16(t.SrcPort))
@@ -244,6 +244,9 @@ func encode(s *Segment) []byte {
 	must(t.SetNetworkLayerForChecksum(ip.(gopacket.NetworkLayer)))
 	must(gopacket.Payload(body).SerializeTo(b, gopacket.SerializeOptions{}))
 	must(t.SerializeTo(b, gopacket.SerializeOptions{ComputeChecksums: true})) // the data offset is ours
+	if v4, ok := ip.(*layers.IPv4); ok && s.DontFragment {
+		v4.Flags = layers.IPv4DontFragment
+	}
 	must(ip.SerializeTo(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}))
 	return bytes.Clone(b.Bytes())
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluicenet/sluice/api"
@@ -36,7 +37,15 @@ type T struct {
 	stacks   []api.Stack
 	actors   int
 	idle     clock.Waiter // woken when actors reaches 0
-	ended    bool
+
+	hung atomic.Bool // given up: packets vanish and waits end
+}
+
+// abandoned ends the calling goroutine of a case that has been given up.
+func (t *T) abandoned() {
+	if t.hung.Load() {
+		panic(abort{})
+	}
 }
 
 // abort is what Fatalf panics with, to unwind one goroutine of a case.
@@ -153,6 +162,7 @@ func (t *T) Bound() context.Context {
 
 // Sleep lets d pass.
 func (t *T) Sleep(d time.Duration) {
+	t.abandoned()
 	if err := clock.Sleep(t.ctx, t.clk, d); err != nil {
 		panic(abort{})
 	}

@@ -90,7 +90,8 @@ type Limits struct {
 
 // Deviation says that a target is known to fail a case, and why.
 type Deviation struct {
-	Case   string // ID
-	Reason string // what it does instead
-	Source string // the RFC clause or the documented behaviour that explains it
+	Case    string // ID
+	Reason  string // what it does instead
+	Source  string // the RFC clause or the documented behaviour that explains it
+	Failure string // text that every failure has; another failure is no deviation
 }
