@@ -156,9 +156,9 @@ func (c *controller) OnCongestion(ev *cc.CongestionEvent) {
 		c.cwnd = c.mss
 		return
 	}
+	c.saved.valid, c.saved.cwnd, c.saved.ssthresh = true, c.cwnd, c.ssthresh
 	half := max(min(ev.FlightSize, maxWindow)/2, 2*c.mss) // RFC 5681, equation 4
 	if ev.Kind == cc.ECNMark {
-		c.save()
 		c.halved, c.reducedUntil = half, ev.SndNxt
 		// Section 3.3: cwnd = cwnd * (1 - DCTCP.Alpha / 2).
 		w := float64(c.cwnd) * (1 - c.alpha/2)
@@ -172,7 +172,6 @@ func (c *controller) OnCongestion(ev *cc.CongestionEvent) {
 		c.ssthresh = min(c.ssthresh, c.halved)
 		c.reducedUntil = 0
 	} else {
-		c.save()
 		c.ssthresh = half
 	}
 	if ev.Kind == cc.Timeout {
@@ -180,10 +179,6 @@ func (c *controller) OnCongestion(ev *cc.CongestionEvent) {
 	} else {
 		c.cwnd = c.ssthresh
 	}
-}
-
-func (c *controller) save() {
-	c.saved.valid, c.saved.cwnd, c.saved.ssthresh = true, c.cwnd, c.ssthresh
 }
 
 // Undo implements [cc.Undoer].

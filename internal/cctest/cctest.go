@@ -122,7 +122,10 @@ type step struct {
 	rtt     time.Duration
 }
 
-func (s step) String() string { return fmt.Sprintf("%+v", struct{ step }{s}) }
+func (s step) String() string {
+	type fields step // without this method
+	return fmt.Sprintf("%+v", fields(s))
+}
 
 func drawStep(t *rapid.T) step {
 	return step{
