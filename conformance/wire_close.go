@@ -254,6 +254,49 @@ var closingCases = []Case{
 			}
 		},
 	},
+	{
+		ID: "rfc9293/SHLD-3", Level: OnWire, Source: "RFC 9293 section 3.6.1 (SHLD-3, MAY-1)", Title: "Data that nobody will read is answered by a reset",
+		Clause: "When both directions were given up at once (api.Orphaner), data that was left unread, or comes later, gets a RST; without any, the close is orderly, and FIN-WAIT-2 is timed.",
+		Run: func(t *T) {
+			w := t.Lab(nil)
+			orphan := func(c *Conn) {
+				o, ok := c.Flow.(api.Orphaner)
+				if !ok {
+					t.Skipf("the flows cannot be orphaned")
+				}
+				o.Orphan()
+			}
+			c := w.Accept(Hello{})
+			c.Send(ACK|PSH, Data(100))
+			c.GotAck(time.Second, 101)
+			orphan(c)
+			c.GotRST(time.Second)
+
+			c = w.Accept(Hello{})
+			c.Written(100)
+			orphan(c)
+			c.GotFIN(time.Second)
+			c.AckAll()
+			c.Send(ACK|PSH, Data(100))
+			c.GotRST(time.Second)
+
+			c = w.Accept(Hello{})
+			orphan(c)
+			c.GotFIN(time.Second)
+			c.Send(FIN | ACK)
+			s := c.GotAck(time.Second, c.snd)
+			if s.Has(RST) {
+				t.Fatalf("an orderly close of an orphan got %s", s)
+			}
+
+			c = w.Accept(Hello{})
+			orphan(c)
+			c.GotFIN(time.Second)
+			c.AckAll()
+			t.Sleep(10 * time.Minute) // FIN-WAIT-2 of an orphan does not last
+			c.Ended()
+		},
+	},
 }
 
 // keepaliveWireCases are RFC 9293, section 3.8.4.

@@ -223,6 +223,35 @@ var windowCases = []Case{
 		},
 	},
 	{
+		ID: "rfc9293/SHLD-17", Level: OnWire, Source: "RFC 9293 section 3.8.6 (SHLD-17)", Title: "Data beyond a window that shrank does not time the connection out",
+		Clause: "While the peer keeps acknowledging with a window that ends before what has been sent, the connection is not given up.",
+		Run: func(t *T) {
+			c := t.Lab(nil).Accept(Hello{Window: 5000, MSS: 1000})
+			c.Written(5000)
+			c.GotData(time.Second, 5001)
+			c.Send(ACK, Ack(2001), Win(0)) // the edge goes from 5001 to 2001
+			start := t.clk.Now()
+			for t.clk.Now().Sub(start) < 3*time.Hour {
+				if segs := c.Drain(10 * time.Second); len(segs) > 0 {
+					c.Send(ACK, Ack(2001), Win(0))
+				}
+				if err := c.Flow.CloseReason(); err != nil {
+					t.Fatalf("given up after %v: %v", t.clk.Now().Sub(start), err)
+				}
+			}
+			c.rcv = 2001
+			for i := 0; c.rcv < 5001; i++ {
+				c.Send(ACK, Win(5000))
+				c.Drain(10 * time.Second)
+				if i > 100 {
+					t.Fatalf("the transfer does not complete: at %d of 5001", c.rcv)
+				}
+			}
+			c.AckAll()
+			c.Alive()
+		},
+	},
+	{
 		ID: "rfc9293/MUST-37", Level: OnWire, Source: "RFC 9293 section 3.8.6.1 (MUST-36, MUST-37, SHLD-29, SHLD-30)", Title: "Probing goes on for as long as probes are answered",
 		Clause: "The first probe comes after about one RTO, the intervals grow, and a peer that answers with a zero window for a day is not given up.",
 		Run: func(t *T) {

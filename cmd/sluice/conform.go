@@ -61,7 +61,7 @@ func conformExplainCommand() *cobra.Command {
 			if !ok {
 				var near []string
 				for _, k := range conformance.Cases() {
-					if strings.Contains(strings.ToLower(k.ID), strings.ToLower(args[0])) {
+					if strings.Contains(strings.ToLower(k.ID+" "+k.Source), strings.ToLower(args[0])) {
 						near = append(near, k.ID)
 					}
 				}
