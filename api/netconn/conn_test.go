@@ -273,10 +273,23 @@ func TestDeadlines(t *testing.T) {
 		}
 
 		// A write that cannot go on says how much it has queued.
-		c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
 		big := make([]byte, 64<<20)
-		n, err := c.Write(big)
-		timeout(err, "write")
+		type result struct {
+			n   int
+			err error
+		}
+		writing := make(chan result)
+		go func() {
+			n, err := c.Write(big)
+			writing <- result{n, err}
+		}()
+		for c.Flow().Info().SendQueue == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		c.SetWriteDeadline(past)
+		r := <-writing
+		n := r.n
+		timeout(r.err, "write")
 		if n <= 0 || n >= len(big) {
 			t.Fatalf("%d bytes of %d written to a peer that does not read", n, len(big))
 		}
