@@ -31,7 +31,7 @@ func newNamespace(t *testing.T) *namespace {
 	t.Helper()
 	cannot := func(why string) {
 		t.Helper()
-		if os.Getenv("SLUICE_REQUIRE_NET") == "1" {
+		if requireNet {
 			t.Fatal(why)
 		}
 		t.Skip(why)
@@ -147,7 +147,7 @@ func sumOf(t *testing.T, path string) string {
 func TestTUN(t *testing.T) {
 	n := newNamespace(t)
 	length := int64(64 << 20)
-	if os.Getenv("SLUICE_BIG") == "1" {
+	if bigFiles {
 		length = 1 << 30
 	}
 	if testing.Short() {
