@@ -35,6 +35,15 @@ func FuzzConn(f *testing.F) {
 			return b
 		}
 		mode := next()
+		// Views of everything that goes in show at the end whether the machine has
+		// let go of it.
+		var views []api.Buffer
+		track := next()&1 == 0
+		watch := func(b *api.Buffer) {
+			if track {
+				views = append(views, b.View(0, b.Len()))
+			}
+		}
 		sc := scriptConfig{iss: 1<<32 - 500, irs: 1<<31 - 300, cc: renoFactory{},
 			flow: api.FlowConfig{SendBuffer: 20_000, ReceiveBuffer: 9000}}
 		if mode&1 != 0 {
@@ -114,6 +123,7 @@ func FuzzConn(f *testing.F) {
 				}
 				if n := int(next()) * 8; n > 0 && op&64 != 0 {
 					b := api.CopyBuffer(pattern(n, uint64(g.TCP.Seq)))
+					watch(b)
 					g.Len = int64(n)
 					if op&128 != 0 && n > 8 {
 						rest := b.Split(7)
@@ -126,9 +136,12 @@ func FuzzConn(f *testing.F) {
 			case 4:
 				n := int(next())*40 + 1
 				b := api.NewBuffer(make([]byte, n))
-				if _, err := c.Write(s.now, []*api.Buffer{b}, WriteOptions{NoDelay: op&16 != 0, Urgent: op&32 != 0}); err != nil &&
-					err != ErrAgain && err != api.ErrNoMemory && !errors.Is(err, api.ErrClosed) {
-					t.Fatal(err)
+				watch(b)
+				if _, err := c.Write(s.now, []*api.Buffer{b}, WriteOptions{NoDelay: op&16 != 0, Urgent: op&32 != 0}); err != nil {
+					if err != ErrAgain && err != api.ErrNoMemory && !errors.Is(err, api.ErrClosed) {
+						t.Fatal(err)
+					}
+					b.Release() // still ours
 				}
 			case 5:
 				b, err := c.Read(s.now)
@@ -195,6 +208,11 @@ func FuzzConn(f *testing.F) {
 		c.ReleaseBuffers()
 		if s.budget.used != 0 {
 			t.Fatalf("%d bytes still charged", s.budget.used)
+		}
+		for i := range views {
+			if !views[i].Exclusive() {
+				t.Fatalf("buffer %d of %d was not released", i, len(views))
+			}
 		}
 	})
 }

@@ -185,6 +185,20 @@ func TestSynAckRetransmission(t *testing.T) {
 	s.clean()
 }
 
+// The user timeout of a listener's flows bounds their handshake, too.
+func TestPassiveUserTimeout(t *testing.T) {
+	s := scriptConfig{synOpts: mssOnly, flow: api.FlowConfig{UserTimeout: 5 * time.Second}}.listen(t)
+	start := s.now
+	for s.c.State() != api.StateClosed {
+		if s.until(); s.c.State() != api.StateClosed {
+			s.want(fSYN|fACK, 0, 1, 0)
+		}
+	}
+	if d := s.now.Sub(start); d != 5*time.Second {
+		t.Errorf("given up after %v", d)
+	}
+}
+
 // The peer's SYN again: the SYN-ACK was lost.
 func TestSynAgain(t *testing.T) {
 	s := scriptConfig{synOpts: mssOnly}.listen(t)
