@@ -259,7 +259,7 @@ func TestTUNRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, args := range map[string][]string{
-		"services.files": {"-c", "../../examples/tun.yaml", "--set", "services.files.root=/nonexistent"},
+		"services.files": {"-c", "../../examples/tun.yaml", "--set", "services.files.root=/proc/nonexistent"},
 		"--fd":           nil,
 	} {
 		if args == nil {

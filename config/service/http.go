@@ -27,7 +27,8 @@ type HTTPOptions struct {
 	// Root is a directory of files. Without it the service has the status page.
 	Root string
 
-	// Upload lets clients store files under Root, by PUT or POST.
+	// Upload lets clients store files under Root, by PUT or POST. Root is made
+	// if it does not exist.
 	Upload bool
 
 	// Status returns what the status page shows, as JSON.
@@ -50,6 +51,11 @@ type httpService struct {
 func (s *httpService) Start() error {
 	var h http.Handler = statusPage(s.opts.Status)
 	if s.opts.Root != "" {
+		if s.opts.Upload {
+			if err := os.MkdirAll(s.opts.Root, 0o755); err != nil {
+				return fmt.Errorf("service %s: root: %w", s.cfg.Name, err)
+			}
+		}
 		root, err := os.OpenRoot(s.opts.Root)
 		if err != nil {
 			return fmt.Errorf("service %s: root: %w", s.cfg.Name, err)

@@ -312,6 +312,11 @@ func TestHTTPNoUpload(t *testing.T) {
 	if s := service.HTTP(service.Config{Name: "none", Stack: server, Port: 81}, service.HTTPOptions{Root: filepath.Join(root, "none")}); s.Start() == nil {
 		t.Error("a root that does not exist is accepted")
 	}
+	made := filepath.Join(root, "made", "for", "uploads")
+	start(t, service.HTTP(service.Config{Name: "made", Stack: server, Port: 82}, service.HTTPOptions{Root: made, Upload: true}))
+	if st, err := os.Stat(made); err != nil || !st.IsDir() {
+		t.Errorf("a root for uploads is not made: %v", err)
+	}
 }
 
 func TestStatusPage(t *testing.T) {
