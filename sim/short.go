@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
 	"github.com/sluicenet/sluice/link/impair"
 )
@@ -152,7 +153,7 @@ type shortSink struct {
 }
 
 func (k *shortSink) ready(now Time, c *Conn, ev tcp.Events) {
-	if ev&(tcp.EventState|tcp.EventClosed) == 0 || k.done {
+	if k.done || c.tcp.State() != api.StateCloseWait && !c.tcp.FullyClosed() {
 		return
 	}
 	c.tcp.CloseWrite(now)
