@@ -1,12 +1,12 @@
 // Package cubic is CUBIC, RFC 9438: between congestion events the window follows a
 // cubic function of time around the size at which the last loss came.
 //
-// Slow start is the standard one; HyStart++ is not implemented. Options, with
-// their defaults:
+// The first slow start is HyStart++, RFC 9406. Options, with their defaults:
 //
 //	c=0.4                how fast the cubic grows, segments per second cubed
 //	beta=0.7             what is left of the window after congestion
 //	fast_convergence=on  give way to new flows (section 4.7)
+//	hystart=on           leave slow start when delay grows
 package cubic
 
 import (
@@ -33,11 +33,13 @@ const noThreshold = float64(cc.NoThreshold) // exact: a power of two
 type controller struct {
 	c, beta         float64
 	fastConvergence bool
+	delayBased      bool // HyStart++
 	trace           func(key string, value float64)
 
 	mss, initial   float64
 	cwnd, ssthresh float64
 	avoidance      // of the present or the last epoch
+	hystart
 
 	inEpoch bool    // in congestion avoidance, with the variables set up
 	reduced bool    // congestion avoidance follows a reduction, with no slow start between
@@ -64,6 +66,9 @@ func (c *controller) OnAck(ev *cc.AckEvent) {
 	// While a reduction is under way the engine leads cwnd down to ssthresh.
 	if ev.Phase == cc.Recovery || ev.Phase == cc.CWR {
 		return
+	}
+	if c.delayBased && c.ssthresh == noThreshold && c.hystart.onAck(ev) {
+		c.ssthresh = c.cwnd // RFC 9406, section 4.2: the end of slow start
 	}
 	if c.inEpoch && !ev.CwndLimited {
 		// Section 4.2: time in which the window could not grow for want of
@@ -92,7 +97,7 @@ func (c *controller) slowStart(ev *cc.AckEvent) {
 	if ev.Phase == cc.Loss {
 		limit = c.mss
 	}
-	c.cwnd = min(c.cwnd+min(float64(ev.Delivered), limit), c.ssthresh, maxWindow)
+	c.cwnd = min(c.cwnd+c.growth(min(float64(ev.Delivered), limit)), c.ssthresh, maxWindow)
 	c.inEpoch, c.reduced = false, false
 }
 
@@ -169,6 +174,7 @@ func (c *controller) OnCongestion(ev *cc.CongestionEvent) {
 	reduced := clamp(math.Round(float64(ev.FlightSize)*c.beta), 0, maxWindow)
 	c.ssthresh = max(reduced, 2*c.mss)
 	c.inEpoch, c.reduced, c.timeout = false, true, false
+	c.hystart = hystart{}
 	switch ev.Kind {
 	case cc.Timeout:
 		c.cwnd = c.mss
@@ -197,6 +203,7 @@ func (c *controller) OnRestart(now cc.Time, idle time.Duration) {
 	if c.inEpoch {
 		c.skip(now)
 	}
+	c.hystart = hystart{}
 	if c.cwnd > c.initial {
 		c.cwnd = c.initial
 		c.inEpoch, c.reduced = false, false
@@ -224,7 +231,14 @@ func (c *controller) Control() cc.Control {
 
 // Vars implements [cc.Inspector].
 func (c *controller) Vars(yield func(name string, value float64) bool) {
-	_ = yield("w_max", c.wMax) && yield("w_est", c.wEst) && yield("k", c.k) && yield("cwnd_prior", c.cwndPrior)
+	_ = yield("w_max", c.wMax) && yield("w_est", c.wEst) && yield("k", c.k) && yield("cwnd_prior", c.cwndPrior) && yield("css", b2f(c.css))
+}
+
+func b2f(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func clamp(x, lo, hi float64) float64 { return max(lo, min(x, hi)) }

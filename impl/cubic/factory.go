@@ -16,7 +16,7 @@ type factory struct{}
 func (factory) Name() string { return "cubic" }
 
 func (factory) New(env *cc.Env, opts string) (cc.Controller, error) {
-	c := &controller{c: 0.4, beta: 0.7, fastConvergence: true, trace: env.Trace}
+	c := &controller{c: 0.4, beta: 0.7, fastConvergence: true, delayBased: true, trace: env.Trace}
 	err := cc.ParseOptions(opts, func(key, value string) (known bool, err error) {
 		switch key {
 		case "c":
@@ -24,9 +24,9 @@ func (factory) New(env *cc.Env, opts string) (cc.Controller, error) {
 		case "beta":
 			c.beta, err = number(value, 1)
 		case "fast_convergence":
-			if c.fastConvergence = value == "on"; !c.fastConvergence && value != "off" {
-				err = errors.New(`must be "on" or "off"`)
-			}
+			c.fastConvergence, err = onOff(value)
+		case "hystart":
+			c.delayBased, err = onOff(value)
 		default:
 			return false, nil
 		}
@@ -49,4 +49,11 @@ func number(s string, limit float64) (float64, error) {
 		return 0, fmt.Errorf("%q is not a number between 0 and %g, both excluded", s, limit)
 	}
 	return x, nil
+}
+
+func onOff(s string) (bool, error) {
+	if s != "on" && s != "off" {
+		return false, errors.New(`must be "on" or "off"`)
+	}
+	return s == "on", nil
 }
