@@ -284,7 +284,7 @@ var keyCases = map[string]keyCase{
 			}
 			return gap
 		})},
-	"stacks[].timers.delayed_ack": {set: []string{"stacks.far.timers.delayed_ack=200ms"}, want: "200ms", see: inLab(func(l *lab) string {
+	"stacks[].timers.delayed_ack": {set: []string{"stacks.far.timers.delayed_ack=60ms"}, want: "60ms", see: inLab(func(l *lab) string {
 		l.do(func(ctx context.Context) {
 			l.serve(l.far, true)
 			f := l.dial(ctx, l.near, l.far)
@@ -293,8 +293,12 @@ var keyCases = map[string]keyCase{
 				l.sleep(time.Second)
 			}
 		})
-		data := l.received("lab:far", isData)
-		came := data[len(data)-1]
+		var came packet // the first arrival of the last byte
+		for _, p := range l.received("lab:far", isData) {
+			if came.at == 0 || int32(p.tcp.Seq-came.tcp.Seq) > 0 {
+				came = p
+			}
+		}
 		for _, p := range l.sent("lab:far", func(p *packet) bool { return p.at >= came.at && p.tcp.ACK }) {
 			if p.tcp.Ack == came.tcp.Seq+1 {
 				return (p.at - came.at).String()
