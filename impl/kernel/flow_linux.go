@@ -469,14 +469,13 @@ func (f *flow) end(reason, soft error, keep bool) {
 	if soft != nil {
 		f.last.SoftError = soft
 	}
-	unix.Close(f.fd)
+	f.s.poll.closeFD(f.fd, f.token)
 	f.fd = -1
 	last := f.last
 	f.mu.Unlock()
 	f.fdMu.Unlock()
 
 	f.doneOnce.Do(func() { close(f.done) })
-	f.s.poll.forget(f.token)
 	f.s.remove(f)
 	f.readable.broadcast()
 	f.writable.broadcast()

@@ -235,8 +235,7 @@ func (l *listener) close() {
 	defer l.mu.Unlock()
 	l.closed = true
 	for _, k := range l.sockets {
-		unix.Close(k.fd)
-		l.s.poll.forget(k.token)
+		l.s.poll.closeFD(k.fd, k.token)
 	}
 	l.sockets = nil
 }

@@ -50,8 +50,7 @@ func newPoller() (*poller, error) {
 }
 
 // add registers fd. Events carry a token, not the descriptor, whose number may
-// have a new owner by the time they are looked at. Closing fd unregisters it;
-// the token is to be forgotten too.
+// have a new owner by the time they are looked at.
 func (p *poller) add(fd int, events uint32, h handler) (token uint64, err error) {
 	p.mu.Lock()
 	p.last++
@@ -70,6 +69,17 @@ func (p *poller) add(fd int, events uint32, h handler) (token uint64, err error)
 		return 0, err
 	}
 	return token, nil
+}
+
+// closeFD unregisters fd and closes it. Without the former, epoll_wait may at this
+// moment hold a reference that keeps the socket, and so its port, for a little
+// longer than close(2).
+func (p *poller) closeFD(fd int, token uint64) {
+	p.forget(token)
+	p.raw.Control(func(epfd uintptr) {
+		unix.EpollCtl(int(epfd), unix.EPOLL_CTL_DEL, fd, nil)
+	})
+	unix.Close(fd)
 }
 
 func (p *poller) forget(token uint64) {

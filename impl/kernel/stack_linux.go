@@ -206,20 +206,16 @@ func (s *Stack) dial(ctx context.Context, dst netip.AddrPort, c api.FlowConfig) 
 	f.dialled = true
 	f.dst = dst
 	f.connecting.Store(true)
-	registered := false
 	defer func() {
 		if err == nil {
 			return
 		}
 		f.fdMu.Lock()
 		if f.fd >= 0 {
-			unix.Close(f.fd)
+			s.poll.closeFD(f.fd, f.token)
 			f.fd = -1
 		}
 		f.fdMu.Unlock()
-		if registered {
-			s.poll.forget(f.token)
-		}
 		s.remove(f)
 	}()
 	if err := s.admit(f); err != nil {
@@ -237,7 +233,6 @@ func (s *Stack) dial(ctx context.Context, dst netip.AddrPort, c api.FlowConfig) 
 	if f.token, err = s.poll.add(fd, flowEvents, f); err != nil {
 		return nil, s.disconnectedOr(err)
 	}
-	registered = true
 	if err := f.connect(ctx, to, c.UserTimeout); err != nil {
 		return nil, err
 	}
