@@ -240,29 +240,31 @@ var writeCases = []Case{
 		Run: func(t *T) {
 			p := t.Pair(nil)
 			f, g := p.ConnectSmall()
-			// Whole records of 1000 bytes, numbered, until one waits and gives up.
-			n := 0
-			for ; ; n++ {
-				err := f.Write(t.Timeout(t.short()), api.NewBuffer(bytes.Repeat([]byte{byte(n)}, 1000)))
-				if err != nil {
-					t.is("blocked write", err, context.DeadlineExceeded)
-					t.isNot("blocked write", err, api.ErrClosed)
-					break
+			// Whole records, numbered, until one waits and gives up.
+			for _, size := range []int{1000, 1300, 700, 3000} {
+				n := 0
+				for ; ; n++ {
+					err := f.Write(t.Timeout(t.short()), api.NewBuffer(bytes.Repeat([]byte{byte(n)}, size)))
+					if err != nil {
+						t.is("blocked write", err, context.DeadlineExceeded)
+						t.isNot("blocked write", err, api.ErrClosed)
+						break
+					}
+					if n > 20_000 {
+						t.Fatalf("%d bytes written to a flow of which nobody reads", n*size)
+					}
 				}
-				if n > 20_000 {
-					t.Fatalf("%d kB written to a flow of which nobody reads", n)
+				last := Start(t, "write", func() error { return f.Write(t.Bound(), api.CopyBuffer([]byte("end"))) })
+				got := t.Read(g, size*n+3)
+				t.ok("write", last.Wait())
+				for i := range n {
+					if !bytes.Equal(got[size*i:size*i+size], bytes.Repeat([]byte{byte(i)}, size)) {
+						t.Fatalf("record %d of %d is not what was written", i, n)
+					}
 				}
-			}
-			last := Start(t, "write", func() error { return f.Write(t.Bound(), api.CopyBuffer([]byte("end"))) })
-			got := t.Read(g, 1000*n+3)
-			t.ok("write", last.Wait())
-			for i := range n {
-				if !bytes.Equal(got[1000*i:1000*i+1000], bytes.Repeat([]byte{byte(i)}, 1000)) {
-					t.Fatalf("record %d of %d is not what was written", i, n)
+				if string(got[size*n:]) != "end" {
+					t.Fatalf("after the last record there came %q", got[size*n:])
 				}
-			}
-			if string(got[1000*n:]) != "end" {
-				t.Fatalf("after the last record there came %q", got[1000*n:])
 			}
 		},
 	},

@@ -76,6 +76,17 @@ func (s *leakyInfo) Info() api.StackInfo {
 	return i
 }
 
+type usualKeepalive struct{ api.Stack }
+
+func (s *usualKeepalive) Dial(ctx context.Context, dst netip.AddrPort, cfg *api.FlowConfig) (api.Flow, error) {
+	if cfg != nil && cfg.Keepalive != nil {
+		if _, ok := cfg.Keepalive.(api.KeepaliveConfig); !ok {
+			return nil, &api.Error{Op: "dial", Dst: dst, Err: api.ErrInvalidConfig}
+		}
+	}
+	return s.Stack.Dial(ctx, dst, cfg)
+}
+
 type noFlows struct{ api.Stack }
 
 func (s *noFlows) Flows() iter.Seq[api.Info] { return func(func(api.Info) bool) {} }

@@ -421,6 +421,24 @@ func (wide) Control() cc.Control                          { return cc.Control{Cw
 func (wide) EnterRecovery(now clock.Time, inFlight int64) {}
 func (wide) ExitRecovery(now clock.Time, undone bool)     {}
 
+// stubborn opens its window in slow start and never closes it.
+type stubborn struct{ wide }
+
+type stubbornController struct {
+	wide
+	cwnd *int64
+}
+
+func (stubborn) Name() string { return "stubborn" }
+func (stubborn) New(e *cc.Env, _ string) (cc.Controller, error) {
+	n := 10 * e.MSS
+	return stubbornController{cwnd: &n}, nil
+}
+func (c stubbornController) OnAck(e *cc.AckEvent) { *c.cwnd += e.CumAcked }
+func (c stubbornController) Control() cc.Control {
+	return cc.Control{Cwnd: *c.cwnd, Ssthresh: cc.NoThreshold}
+}
+
 // narrow is one that stays at two segments.
 type narrow struct{ wide }
 
@@ -826,21 +844,26 @@ func mutants() []mutant {
 		})},
 		{name: "last-byte-wins", in: func() func(*mutation, *Segment) []*Segment {
 			queue := map[uint32]byte{}
-			return change(func(m *mutation, s *Segment) {
+			return func(m *mutation, s *Segment) []*Segment {
 				s.Payload = slices.Clone(s.Payload)
 				for i := range s.Payload {
 					queue[s.Seq+uint32(i)] = s.Payload[i]
 				}
-				if c := m.of(s.Src); c.synced && s.Seq == c.rcvNxt {
-					for i := uint32(len(s.Payload)); ; i++ {
+				c := m.of(s.Src)
+				if c.synced && isData(s) && int32(s.Seq-c.rcvNxt) > 0 {
+					return nil
+				}
+				if c.synced && isData(s) && s.Seq == c.rcvNxt {
+					for i := uint32(len(s.Payload)); len(s.Payload) < 1400; i++ {
 						b, ok := queue[s.Seq+i]
-						if !ok || len(s.Payload) > 1400 {
+						if !ok {
 							break
 						}
 						s.Payload = append(s.Payload, b)
 					}
 				}
-			})
+				return one(s)
+			}
 		}()},
 		{name: "no-checksum-check", raw: func(_ *mutation, in bool, raw []byte) []byte {
 			if !in {
@@ -864,11 +887,6 @@ func mutants() []mutant {
 			}
 			return one(s)
 		}},
-		{name: "syn-data-lost-for-good", in: change(func(m *mutation, s *Segment) {
-			if isSYN(s) && isData(s) {
-				s.Payload = make([]byte, len(s.Payload))
-			}
-		})},
 		{name: "fin-over-hole", in: change(func(m *mutation, s *Segment) {
 			if c := m.of(s.Src); s.Has(FIN) && c.synced && int32(s.Seq-c.rcvNxt) > 0 {
 				s.Seq, s.Payload = c.rcvNxt, nil
@@ -966,7 +984,7 @@ func mutants() []mutant {
 			return raw
 		}},
 		{name: "overlaps-accepted", raw: func(m *mutation, in bool, raw []byte) []byte {
-			if in && (raw[0]>>4 == 4 && raw[6]&0x3f == 0 && raw[7] == 50) {
+			if in && (raw[0]>>4 == 4 && raw[6]&0x1f == 0 && raw[7] == 50) {
 				return nil
 			}
 			return raw
@@ -1003,7 +1021,6 @@ func mutants() []mutant {
 				return uint32(r.Port())*64000 + uint32(int64(now)/4000)
 			}
 		}},
-		{name: "isn-not-asked", env: func(e *Env) { e.ISN = nil }},
 		{name: "ports-in-order", stack: func() func(api.Stack) api.Stack {
 			n := uint16(40000)
 			return options(func(c *api.FlowConfig) {
@@ -1017,13 +1034,33 @@ func mutants() []mutant {
 		{name: "everything-on-link", env: func(e *Env) { e.Gateways = []netip.Addr{addrB4, addrB6} }},
 		{name: "cwnd-wide", cc: wide{}},
 		{name: "cwnd-narrow", cc: narrow{}},
+		{name: "cwnd-never-shrinks", cc: stubborn{}},
+		{name: "dupacks-acknowledge", in: change(func(m *mutation, s *Segment) {
+			if c := m.of(s.Src); c.synced && s.PureACK() && int32(s.Ack-c.sndMax) < 0 {
+				m.n++
+				if s.Ack += uint32(1000 * m.n); int32(s.Ack-c.sndMax) > 0 {
+					s.Ack = c.sndMax
+				}
+			}
+		})},
+		{name: "bad-option-resets", raw: func(m *mutation, in bool, raw []byte) []byte {
+			if s := decode(raw); in && s != nil && s.optionTrouble != "" && s.Flags&SYN == 0 {
+				s.Flags, s.Options, s.Payload, s.Seq = RST, nil, nil, m.of(s.Src).rcvNxt
+				return encode(s)
+			}
+			return raw
+		}},
 		// Calls.
+		{name: "memory-unbounded", stack: flows(func() faultyFlow {
+			return faultyFlow{info: func(i api.Info) api.Info { i.Memory *= 100; return i }}
+		})},
+		{name: "keepalive-only-usual", stack: func(s api.Stack) api.Stack { return &usualKeepalive{s} }},
 		{name: "nagle-off", stack: options(func(c *api.FlowConfig) { c.NoDelay = true })},
 		{name: "nagle-on", stack: func(s api.Stack) api.Stack {
 			return &faultyStack{Stack: s, dial: func(c *api.FlowConfig) { c.NoDelay = false }, listen: func(c *api.ListenConfig) { c.Flow.NoDelay = false }}
 		}},
 		{name: "keepalive-always", stack: options(func(c *api.FlowConfig) {
-			c.Keepalive = api.KeepaliveConfig{After: time.Minute, Interval: time.Second, Probes: 100}
+			c.Keepalive = api.KeepaliveConfig{After: 10 * time.Second, Interval: time.Second, Probes: 100}
 		})},
 		{name: "keepalive-never", stack: options(func(c *api.FlowConfig) { c.Keepalive = nil })},
 		{name: "keepalive-one-probe", stack: options(func(c *api.FlowConfig) {

@@ -321,6 +321,7 @@ var icmpCases = []Case{
 			c.Written(100)
 			s := c.Got(time.Second, "data", hasData)
 			c.Inject(unreachable(s, c.Peer, 2, 1, 4), unreachable(s, c.Peer, 3, 1, 4), unreachable(s, c.Peer, 3, 4, 1))
+			c.Drain(time.Millisecond)
 			c.AckAll()
 			c.Alive()
 		},
