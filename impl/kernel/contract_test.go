@@ -582,10 +582,17 @@ func TestDialHalfLocal(t *testing.T) {
 		}
 		c.Abort()
 		for _, unspecified := range []netip.Addr{{}, netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
-			local := netip.AddrPortFrom(unspecified, c.Src().Port())
-			d, _ := pair(t, s, a, &api.FlowConfig{Local: local}, nil)
-			if d.Src() != c.Src() {
-				t.Errorf("dialled from %v, not %v", d.Src(), c.Src())
+			// c's port would not do: towards other destinations it may be in
+			// TIME-WAIT. A port that can be listened on is free.
+			l, err := net.Listen("tcp", netip.AddrPortFrom(a, 0).String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			port := uint16(l.Addr().(*net.TCPAddr).Port)
+			l.Close()
+			d, _ := pair(t, s, a, &api.FlowConfig{Local: netip.AddrPortFrom(unspecified, port)}, nil)
+			if d.Src() != netip.AddrPortFrom(a, port) {
+				t.Errorf("dialled from %v, not port %v", d.Src(), port)
 			}
 			d.Abort()
 		}
