@@ -53,11 +53,8 @@ func DefaultBackends() Backends {
 		if s.Cubic == nil {
 			return ""
 		}
-		fast := "off"
-		if s.Cubic.FastConvergence {
-			fast = "on"
-		}
-		return "fast_convergence=" + fast + ",c=" + strconv.FormatFloat(s.Cubic.C, 'g', -1, 64) +
+		return "fast_convergence=" + onOff(s.Cubic.FastConvergence) + ",hystart=" + onOff(s.Cubic.HyStart) +
+			",c=" + strconv.FormatFloat(s.Cubic.C, 'g', -1, 64) +
 			",beta=" + strconv.FormatFloat(s.Cubic.Beta, 'g', -1, 64)
 	})
 	cubicBackend.Keys = append(cubicBackend.Keys, "cubic")
@@ -66,6 +63,13 @@ func DefaultBackends() Backends {
 		"reno":   Engine(reno.Factory, nil),
 		"kernel": kernelBackend,
 	}
+}
+
+func onOff(b bool) string {
+	if b {
+		return "on"
+	}
+	return "off"
 }
 
 // Names returns the names in alphabetical order.

@@ -154,6 +154,7 @@ type TCP struct {
 // Cubic has the options of the congestion controller CUBIC (RFC 9438).
 type Cubic struct {
 	FastConvergence bool    `mapstructure:"fast_convergence" default:"true" doc:"Give way to new flows faster (section 4.7)."`
+	HyStart         bool    `mapstructure:"hystart" default:"true" doc:"Leave slow start when the delay grows (RFC 9406)."`
 	C               float64 `mapstructure:"c" default:"0.4" min:"0.001" max:"100" doc:"Aggressiveness (section 5)."`
 	Beta            float64 `mapstructure:"beta" default:"0.7" min:"0.1" max:"0.95" doc:"Multiplicative decrease (section 4.6)."`
 }

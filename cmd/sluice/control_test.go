@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -236,6 +237,27 @@ func TestJSONDocumented(t *testing.T) {
 	for _, name := range all {
 		if !strings.Contains(string(doc), "`"+name+"`") {
 			t.Errorf("docs/json.md does not name %s", name)
+		}
+	}
+}
+
+// TestPageKnowsTheFields: the status page uses no field that does not exist.
+func TestPageKnowsTheFields(t *testing.T) {
+	page, err := os.ReadFile("../../config/service/page.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := os.ReadFile("../../docs/json.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := regexp.MustCompile(`\b(?:k|f|l|s|busiest)\.([a-z_]+)\b([.(]?)`).FindAllSubmatch(page, -1)
+	if len(used) < 20 {
+		t.Fatalf("only %d fields found", len(used))
+	}
+	for _, m := range used {
+		if name := string(m[1]); string(m[2]) != "(" && !strings.Contains(string(doc), "`"+name+"`") {
+			t.Errorf("the page uses %s, which docs/json.md does not name", name)
 		}
 	}
 }

@@ -344,6 +344,7 @@ var keyCases = map[string]keyCase{
 	"stacks[].tcp.orphan_retries": {set: []string{"stacks.near.tcp.orphan_retries=1"}, see: goneAfter(20*time.Second, false, true), want: "0"},
 
 	"stacks[].cubic.fast_convergence": {base: []string{"links.lab.sim.loss=0.1%", "links.lab.sim.rate=50Mbit", "links.lab.sim.delay=50ms", "stacks.near.cubic.c=10"}, set: []string{"stacks.near.cubic.fast_convergence=false"}, see: arrivals(8 * bulk)},
+	"stacks[].cubic.hystart":          {base: []string{"links.lab.sim.rate=20Mbit", "links.lab.sim.delay=30ms", "links.lab.sim.queue=512KiB"}, set: []string{"stacks.near.cubic.hystart=false"}, see: arrivals(4 * bulk)},
 	"stacks[].cubic.c":                {base: congested, set: []string{"stacks.near.cubic.c=4"}, see: arrivals(4 * bulk)},
 	"stacks[].cubic.beta":             {base: congested, set: []string{"stacks.near.cubic.beta=0.5"}, see: arrivals(4 * bulk)},
 }
