@@ -94,6 +94,9 @@ func (s *Stack) observe(sh *shard, now clock.Time, f *Flow, ev tcp.Events) {
 // SetObserver implements api.Observable.
 func (s *Stack) SetObserver(o *api.Observer) { s.observer.Store(o) }
 
+// Done is closed when the stack begins to leave the network.
+func (s *Stack) Done() <-chan struct{} { return s.handlers.Done() }
+
 // info completes a connection's snapshot.
 func (s *Stack) info(now clock.Time, c *tcp.Conn) api.Info {
 	info := c.Info(now)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sluicenet/sluice/api/cc"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
 const dupThresh = 3
@@ -132,7 +133,9 @@ func (c *Conn) stampSend(now clock.Time, r *txRec) {
 }
 
 // noteDelivered notes that n bytes of r have arrived.
-func (c *Conn) noteDelivered(r *txRec, n int64) {
+func (c *Conn) noteDelivered(now clock.Time, h *wire.TCP, r *txRec, n int64) {
+	c.rackDelivered(now, h, r)
+	c.undoOriginal(r)
 	if !c.rate.hasNewer || r.sentAt > c.rate.newest.sentAt || r.sentAt == c.rate.newest.sentAt && r.end > c.rate.newest.end {
 		c.rate.newest, c.rate.hasNewer = *r, true
 	}

@@ -112,6 +112,9 @@ type Conn struct {
 	forceRexmit   bool // the first retransmission of an episode does not wait for cwnd
 	lossCount     int64
 	prr           prrState
+	rack          rackState
+	tlp           tlpState
+	undo          undoState
 	rate          rateState
 	limit         sendLimit
 	cwndLimited   uint64 // data below were in flight when cwnd was the limit
@@ -140,6 +143,7 @@ type connStats struct {
 	bytesSent, bytesReceived, bytesRexmit uint64
 	segsSent, segsReceived                uint64
 	rexmits, spurious, dupAcks, timeouts  uint64
+	probes, undone                        uint64
 }
 
 // newConn makes what active and passive connections have in common.

@@ -23,16 +23,17 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 		lost        int64
 		rtt         = time.Duration(-1)
 	)
+	c.rack.dsack = false
 	if ack < c.sndUna {
 		// An old ACK. Its SACK blocks may still tell of a duplicate.
-		c.takeSack(h, ack, &sacked)
+		c.takeSack(now, h, ack, &sacked)
 		return
 	}
 	if ack > c.sndUna {
 		cum = int64(ack - c.sndUna)
 		fresh, rtt = c.ackBytes(now, h, ack)
 	}
-	c.takeSack(h, ack, &sacked)
+	c.takeSack(now, h, ack, &sacked)
 	windowChanged := c.updateSendWindow(seq, ack, h.Window)
 	if closed && c.sndWnd() > 0 {
 		c.windowOpened()
@@ -64,6 +65,11 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 	}
 	delivered := fresh + sacked
 
+	if c.ctl != nil {
+		c.rackDuplicates()
+		c.probeAcked(now, ack, delivered)
+		c.undoIfSpurious(now, h, cum, delivered)
+	}
 	lost = c.detectLoss(now, cum, sacked, delivered)
 	if c.ctl == nil || c.state == api.StateClosed {
 		return
@@ -113,7 +119,7 @@ func (c *Conn) ackBytes(now clock.Time, h *wire.TCP, ack uint64) (fresh int64, r
 			return
 		}
 		fresh += n
-		c.noteDelivered(r, n)
+		c.noteDelivered(now, h, r, n)
 		if r.flags&recEverRexmit == 0 && r.end <= ack {
 			sampleAt = r.sentAt
 		}
@@ -159,7 +165,7 @@ func (c *Conn) ackBytes(now clock.Time, h *wire.TCP, ack uint64) (fresh int64, r
 }
 
 // takeSack marks what the SACK blocks report.
-func (c *Conn) takeSack(h *wire.TCP, ack uint64, sacked *int64) {
+func (c *Conn) takeSack(now clock.Time, h *wire.TCP, ack uint64, sacked *int64) {
 	if !c.sackOK {
 		return
 	}
@@ -175,12 +181,14 @@ func (c *Conn) takeSack(h *wire.TCP, ack uint64, sacked *int64) {
 			if c.stats.rexmits > c.stats.spurious {
 				c.stats.spurious++
 			}
+			c.rack.dsack = true
+			c.undoDuplicate(b)
 			continue
 		}
 		if b.start < c.sndUna {
 			continue // of what was acknowledged: old
 		}
-		*sacked += c.sb.sack(b, func(r *txRec) { c.noteDelivered(r, r.len()) })
+		*sacked += c.sb.sack(b, func(r *txRec) { c.noteDelivered(now, h, r, r.len()) })
 	}
 }
 
@@ -227,8 +235,14 @@ func (c *Conn) detectLoss(now clock.Time, cum, sacked, delivered int64) (lost in
 			// RFC 6582, section 3.2, step 2: not for segments retransmitted before.
 			enter = c.dupAcks >= dupThresh && c.sndUna > c.recover && c.sndUna < c.sndNxt
 		}
-		if enter {
-			return c.enterRecovery(now, edge, sacked, delivered)
+		if c.useRACK() {
+			inFlight := c.pipe()
+			if lost = c.rackDetect(now); lost > 0 {
+				c.beginRecovery(now, lost, inFlight, delivered)
+				return lost
+			}
+		} else if enter {
+			return c.enterRecovery(now, edge, delivered)
 		}
 		if c.dupAcks > 0 || len(c.sb.ranges) > 0 {
 			c.phase = cc.Disorder
@@ -237,7 +251,11 @@ func (c *Conn) detectLoss(now clock.Time, cum, sacked, delivered int64) (lost in
 			c.limitedTx = 0
 		}
 	case cc.Recovery:
-		lost = c.sb.markLost(edge)
+		if c.useRACK() {
+			lost = c.rackDetect(now)
+		} else {
+			lost = c.sb.markLost(edge)
+		}
 		if !c.sackOK && cum > 0 {
 			// RFC 6582, section 3.2, step 3: a partial ACK shows the next hole.
 			lost += c.loseHead()
@@ -247,7 +265,11 @@ func (c *Conn) detectLoss(now clock.Time, cum, sacked, delivered int64) (lost in
 	case cc.Loss:
 		// RFC 6675, section 5.1: no new episode before RecoveryPoint. But what
 		// was sent since may be lost as well.
-		lost = c.sb.markLost(edge)
+		if c.useRACK() {
+			lost = c.rackDetect(now)
+		} else {
+			lost = c.sb.markLost(edge)
+		}
 	}
 	return lost
 }
@@ -264,12 +286,23 @@ func (c *Conn) loseHead() int64 {
 	return c.sb.lose(&c.sb.live()[0])
 }
 
-// enterRecovery begins fast recovery (RFC 6675, section 5; RFC 6582).
-func (c *Conn) enterRecovery(now clock.Time, edge uint64, sacked, delivered int64) (lost int64) {
-	flight := max(int64(c.sndNxt-c.sndUna)-c.limitedTx, c.mss)
+// enterRecovery begins fast recovery by duplicate ACKs (RFC 6675, section 5;
+// RFC 6582).
+func (c *Conn) enterRecovery(now clock.Time, edge uint64, delivered int64) (lost int64) {
 	inFlight := c.pipe()
 	lost = c.sb.markLost(edge)
 	lost += c.loseHead()
+	c.beginRecovery(now, lost, inFlight, delivered)
+	return lost
+}
+
+// beginRecovery begins fast recovery. lost bytes have just been marked, and
+// inFlight was the pipe before that.
+func (c *Conn) beginRecovery(now clock.Time, lost, inFlight, delivered int64) {
+	flight := max(int64(c.sndNxt-c.sndUna)-c.limitedTx, c.mss)
+	c.beginUndo(cc.LossDetected)
+	c.tlp = tlpState{}
+	c.tm.stop(tmProbe)
 	c.lossCount = lost
 	c.phase = cc.Recovery
 	c.recoveryPoint, c.recover = c.sndNxt, c.sndNxt
@@ -284,7 +317,6 @@ func (c *Conn) enterRecovery(now clock.Time, edge uint64, sacked, delivered int6
 	}
 	// RFC 9937, section 6.
 	c.prr = prrState{recoverFS: max(1, int64(c.sndNxt-c.sndUna)-c.sb.sacked-c.renoSacked+delivered)}
-	return lost
 }
 
 // congested tells the controller of an episode.
@@ -306,6 +338,8 @@ func (c *Conn) leaveRecovery(now clock.Time) {
 	}
 	c.dupAcks, c.renoSacked, c.limitedTx = 0, 0, 0
 	c.forceRexmit = false
+	c.undo = undoState{}
+	c.rackLeave()
 	if o, ok := c.ctl.(cc.RecoveryOwner); ok && was == cc.Recovery {
 		o.ExitRecovery(now, false)
 	}
@@ -355,6 +389,7 @@ func (c *Conn) afterAck(now clock.Time, cum int64) {
 	} else {
 		c.tm.stop(tmPersist)
 	}
+	c.armProbe(now)
 	if !c.waiting() {
 		c.tm.stop(tmUser)
 	}
@@ -410,7 +445,20 @@ func (c *Conn) onRetransmitTimeout(now clock.Time) {
 	if forget {
 		c.rate.delivered -= c.sb.sacked // it will be reported again
 	}
-	lost := c.sb.loseAll(forget)
+	var lost int64
+	if c.useRACK() && !forget {
+		lost = c.rackTimeout(now)
+	} else {
+		lost = c.sb.loseAll(forget)
+	}
+	c.beginUndo(cc.Timeout)
+	if forget {
+		// Nothing that was reported counts any more, so nothing is proved by it.
+		c.undo.frto = frtoOff
+	}
+	c.tlp = tlpState{}
+	c.tm.stop(tmProbe)
+	c.tm.stop(tmReorder)
 	if c.phase == cc.Recovery {
 		if o, ok := c.ctl.(cc.RecoveryOwner); ok {
 			o.ExitRecovery(now, false)

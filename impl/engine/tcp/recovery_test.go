@@ -42,8 +42,13 @@ func (f *spyFactory) New(e *cc.Env, _ string) (cc.Controller, error) {
 
 // flight opens a connection with ten segments in flight and as many waiting.
 func flight(t *testing.T, opts wire.TCPOptions) (*script, *spyFactory) {
+	return flightWith(t, scriptConfig{synOpts: opts})
+}
+
+func flightWith(t *testing.T, sc scriptConfig) (*script, *spyFactory) {
 	f := &spyFactory{}
-	s := scriptConfig{synOpts: opts, cc: f}.open(t)
+	sc.cc = f
+	s := sc.open(t)
 	s.write(40 * 1460)
 	for i := range uint32(10) {
 		s.want(fACK, seg(i), 1, 1460)
@@ -200,7 +205,7 @@ func TestSackDuplicates(t *testing.T) {
 // RFC 6675, NextSeg (3) and (4): with nothing else to send, what may be lost.
 func TestSackRescue(t *testing.T) {
 	f := &spyFactory{}
-	s := scriptConfig{synOpts: sackOpts, cc: f}.open(t)
+	s := scriptConfig{synOpts: sackOpts, cc: f, params: Params{NoRACK: true}}.open(t)
 	s.write(6 * 1460)
 	for i := range uint32(6) {
 		s.want(fACK, seg(i), 1, 1460)
@@ -222,7 +227,7 @@ func TestSackRescue(t *testing.T) {
 
 // RFC 5681, section 3.1; RFC 6675, section 5.1; case dupack-grows-cwnd.
 func TestTimeoutRecovery(t *testing.T) {
-	s, f := flight(t, sackOpts)
+	s, f := flightWith(t, scriptConfig{synOpts: sackOpts, params: Params{NoRACK: true}})
 	s.recv(fACK, 1, seg(0), s.sack(seg(3), seg(5)))
 	s.want(fACK, seg(10), 1, 1460)
 	s.want(fACK, seg(11), 1, 1460)
@@ -374,7 +379,7 @@ func TestShatteredScoreboard(t *testing.T) {
 
 // D-SACK (RFC 2883) counts needless retransmissions and changes nothing else.
 func TestDSACK(t *testing.T) {
-	s, f := flight(t, sackOpts)
+	s, f := flightWith(t, scriptConfig{synOpts: sackOpts, params: Params{NoRACK: true}})
 	s.until()
 	s.want(fACK, seg(0), 1, 1460)
 	s.recv(fACK, 1, seg(10))

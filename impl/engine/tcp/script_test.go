@@ -275,7 +275,7 @@ func (s *script) until() time.Duration {
 func (s *script) due() bool {
 	c := s.c
 	_, lost := c.sb.nextLost()
-	return c.synDue || c.rstDue || c.ackNow || c.probeDue || c.kaDue || (c.override || lost) && !c.persisting()
+	return c.synDue || c.rstDue || c.ackNow || c.probeDue || c.kaDue || c.tlp.due || (c.override || lost) && !c.persisting()
 }
 
 func (s *script) write(n int, o ...WriteOptions) uint64 {

@@ -102,7 +102,21 @@ func (c *Conn) pollData(now clock.Time, out *Out) bool {
 		c.armPersist(now)
 		return false
 	}
+	if c.tlp.due && c.pollTailProbe(now, out) {
+		return true
+	}
 	room := c.cwnd - c.pipe()
+	if c.undo.frto == frtoProve && c.phase == cc.Loss && !c.forceRexmit {
+		// RFC 5682, section 3.1, step 2b: new data instead of retransmissions, to
+		// see whether what was sent before the timeout arrives.
+		if c.pollNew(now, out, room) {
+			return true
+		}
+		if c.limit == limitCwnd || c.limit == limitOther {
+			return false
+		}
+		c.undo.frto = frtoOff
+	}
 	if i, ok := c.sb.nextLost(); ok && c.sb.live()[i].start < c.sndEdge {
 		r := &c.sb.live()[i]
 		if !c.forceRexmit && room < min(r.len(), c.mss) && c.pipe() > 0 {
@@ -119,7 +133,7 @@ func (c *Conn) pollData(now clock.Time, out *Out) bool {
 		return true
 	}
 	// RFC 6675, section 4, NextSeg, rules (3) and (4).
-	if c.phase == cc.Recovery && c.sackOK && (c.limit == limitApp || c.limit == limitRwnd) &&
+	if c.phase == cc.Recovery && c.sackOK && !c.useRACK() && (c.limit == limitApp || c.limit == limitRwnd) &&
 		room >= c.mss && !c.paced(now) {
 		if i, ok := c.nextUnsure(); ok {
 			c.retransmit(now, out, i, c.mss)
@@ -282,6 +296,8 @@ func (c *Conn) retransmit(now clock.Time, out *Out, i int, most int64) {
 	c.payload(out, r.start, data, size)
 	c.stampSend(now, r)
 	c.sb.resent(r)
+	c.rackResent(r)
+	c.undoResent(now, r.end, n)
 	c.forceRexmit = false
 	segs := uint64(max(1, (data+size-1)/size))
 	c.stats.rexmits += segs
@@ -318,6 +334,7 @@ func (c *Conn) sent(now clock.Time, n int64) {
 	if !c.tm.armed(tmRetransmit) { // RFC 6298, (5.1)
 		c.tm[tmRetransmit] = now.Add(c.currentRTO())
 	}
+	c.armProbe(now)
 	c.watchUser(now)
 }
 

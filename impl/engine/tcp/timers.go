@@ -8,7 +8,9 @@ import (
 // The timers of a connection. When several are due, they act in this order.
 const (
 	tmUser       = iota // R2, user timeout
+	tmProbe             // tail loss probe; before the RTO, which it moves
 	tmRetransmit        // RTO, also of SYN and FIN
+	tmReorder           // RACK: what is late is lost
 	tmPersist           // zero-window probes
 	tmOverride          // sender silly window avoidance (RFC 9293, section 3.8.6.2.1)
 	tmDelack
@@ -18,7 +20,7 @@ const (
 	numTimers
 )
 
-var timerNames = [numTimers]string{tmRetransmit: "retransmit", tmPersist: "persist",
+var timerNames = [numTimers]string{tmRetransmit: "retransmit", tmProbe: "probe", tmReorder: "reorder", tmPersist: "persist",
 	tmDelack: "delack", tmKeepalive: "keepalive"}
 
 type timers [numTimers]clock.Time
@@ -65,8 +67,12 @@ func (c *Conn) Timeout(now clock.Time) {
 		switch i {
 		case tmUser:
 			c.onUserTimeout(now)
+		case tmProbe:
+			c.onProbeTimeout(now)
 		case tmRetransmit:
 			c.onRetransmitTimeout(now)
+		case tmReorder:
+			c.onReorderTimeout(now)
 		case tmPersist:
 			c.onPersistTimeout(now)
 		case tmOverride:

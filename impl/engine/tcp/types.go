@@ -53,6 +53,7 @@ type Params struct {
 	NoSACK                     bool
 	NoTimestamps               bool
 	NoWindowScale              bool
+	NoRACK                     bool // detect losses by RFC 6675 in place of RFC 8985
 }
 
 // Config is what one connection is made from. Flow's zero fields have been

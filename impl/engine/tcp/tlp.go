@@ -1,0 +1,104 @@
+package tcp
+
+import (
+	"time"
+
+	"github.com/sluicenet/sluice/api/cc"
+	"github.com/sluicenet/sluice/api/clock"
+)
+
+// Tail loss probes (RFC 8985, section 7): when the last segments of a flight may
+// be lost, nothing comes after them from which that would follow. One probe
+// draws an ACK that tells, long before the retransmission timeout.
+
+const (
+	tlpMaxAckDelay = 200 * time.Millisecond // TLP.max_ack_delay: of the peer
+	tlpInitial     = time.Second            // PTO without a measurement
+)
+
+type tlpState struct {
+	due    bool   // Poll is to send the probe
+	end    uint64 // TLP.end_seq: SND.NXT when the probe was sent; 0: none is out
+	resent bool   // TLP.is_retrans
+}
+
+// armProbe starts the probe timer after something was sent or acknowledged, if a
+// probe would be useful (section 7.2), and reports whether it is running.
+func (c *Conn) armProbe(now clock.Time) {
+	c.tm.stop(tmProbe)
+	if !c.useRACK() || c.ctl == nil || c.phase != cc.Open || len(c.sb.ranges) > 0 ||
+		c.sndUna == c.sndNxt || c.tlp.end != 0 || c.tlp.due || c.backoff > 0 || !c.tm.armed(tmRetransmit) {
+		return
+	}
+	pto := tlpInitial
+	if c.rtt.samples > 0 {
+		pto = 2 * c.rtt.srtt
+		if int64(c.sndNxt-c.sndUna) <= c.mss {
+			pto += tlpMaxAckDelay
+		}
+	}
+	// Not later than the RTO, in whose place it then comes.
+	c.tm[tmProbe] = min(now.Add(pto), c.tm[tmRetransmit])
+}
+
+// onProbeTimeout makes Poll send a probe (section 7.3).
+func (c *Conn) onProbeTimeout(now clock.Time) {
+	if c.sndUna == c.sndNxt || c.phase != cc.Open || c.tlp.end != 0 || c.persisting() {
+		return
+	}
+	c.tlp.due = true
+	c.tm[tmRetransmit] = now.Add(c.currentRTO())
+}
+
+// pollTailProbe sends the probe: new data if there is some and the peer's window
+// allows it, whatever cwnd says, and otherwise the last segment again.
+func (c *Conn) pollTailProbe(now clock.Time, out *Out) bool {
+	c.tlp.due = false
+	if c.sndUna == c.sndNxt || c.phase != cc.Open {
+		return false
+	}
+	size := c.segmentSize()
+	if n := min(c.unsent(), c.usable(), size); n > 0 && (n == size || n == c.unsent()) {
+		c.tlp.resent = false
+		c.sendNew(now, out, n, size, c.finPending() && n == c.unsent() && c.usable() > n)
+	} else {
+		i := len(c.sb.live()) - 1
+		r := &c.sb.live()[i]
+		if r.flags&recSacked != 0 || r.start >= c.sndEdge {
+			return false
+		}
+		if r.len() > size {
+			c.sb.split(i, r.end-uint64(size))
+			i++
+		}
+		c.tlp.resent = true
+		c.retransmit(now, out, i, size)
+	}
+	c.tlp.end = c.sndNxt
+	c.stats.probes++
+	c.tm.stop(tmProbe)
+	c.tm[tmRetransmit] = now.Add(c.currentRTO())
+	return true
+}
+
+// probeAcked looks at what an ACK says about the probe (section 7.4): if the
+// probe, sent again, repaired a loss, that was congestion.
+func (c *Conn) probeAcked(now clock.Time, ack uint64, delivered int64) {
+	t := &c.tlp
+	if t.end == 0 || ack < t.end {
+		return
+	}
+	switch {
+	case !t.resent:
+		t.end = 0
+	case c.rack.dsack:
+		t.end = 0 // both the original and the probe arrived
+	case ack > t.end:
+		t.end = 0
+		if c.phase == cc.Open || c.phase == cc.Disorder {
+			c.congested(now, cc.LossDetected, c.mss, max(int64(c.sndNxt-c.sndUna), c.mss), c.pipe(), false)
+		}
+	case delivered == 0:
+		t.end = 0 // a duplicate ACK: the original and the probe arrived
+	}
+}
