@@ -678,9 +678,10 @@ var mirageMoreCases = []Case{
 				}
 			})
 			dst := netip.AddrPortFrom(w.Peer, 80)
+			bound := t.Bound()
 			n := 0
 			for ; ; n++ {
-				f, err := w.Stack.Dial(t.Timeout(time.Minute), dst, nil)
+				f, err := w.Stack.Dial(bound, dst, nil)
 				if err != nil {
 					t.is(fmt.Sprintf("dial number %d", n+1), err, api.ErrNoPorts)
 					break
