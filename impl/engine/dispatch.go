@@ -47,8 +47,28 @@ func (s *Stack) dispatch(sh *shard, now clock.Time, c *tcp.Conn, ev tcp.Events) 
 	if ev&(tcp.EventState|tcp.EventClosed) != 0 && f.disconnect != nil {
 		f.disconnect()
 	}
+	if ev&tcp.EventKeepalive != 0 {
+		s.askKeepalive(sh, f)
+	}
 	s.notify(sh, f, ready)
 	s.observe(sh, now, f, ev)
+}
+
+// askKeepalive queues the call of the user's Keepalive.
+func (s *Stack) askKeepalive(sh *shard, f *Flow) {
+	sh.calls = append(sh.calls, func() {
+		sh.mu.Lock()
+		k, idle, sent, ok := f.conn.AskKeepalive(s.clock.Now())
+		sh.mu.Unlock()
+		if !ok {
+			return
+		}
+		action, wait := k.Next(idle, sent)
+		now := sh.enter()
+		f.conn.AnswerKeepalive(now, action, wait)
+		sh.touch(now, f.conn)
+		sh.mu.Unlock() // whoever makes this call brings the shard to rest
+	})
 }
 
 // notify queues the call of the user's Notify function.

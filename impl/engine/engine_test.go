@@ -454,3 +454,42 @@ func TestHooksMayCallTheStack(t *testing.T) {
 		f.Abort()
 	})
 }
+
+// curious is a Keepalive that looks at its flow, which it could not do if it were
+// called with a lock held.
+type curious struct {
+	api.KeepaliveConfig
+	look func()
+}
+
+func (k curious) Next(idle time.Duration, sent int) (api.KeepaliveAction, time.Duration) {
+	k.look()
+	return k.KeepaliveConfig.Next(idle, sent)
+}
+
+func TestKeepaliveIsCalledWithoutLocks(t *testing.T) {
+	virtually(t, func(v *clock.Virtual) {
+		w := pipeWorld(t, v, nil)
+		ctx := context.Background()
+		w.b.Listen(7, nil, echo)
+		var f api.Flow
+		looks := 0
+		f, err := w.a.Dial(ctx, netip.AddrPortFrom(addrB4.Addr(), 7), &api.FlowConfig{Keepalive: curious{
+			api.KeepaliveConfig{After: time.Second, Interval: time.Second, Probes: 3},
+			func() {
+				if looks++; f != nil {
+					f.Info()
+				}
+			}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		clock.Sleep(ctx, v, 10*time.Second)
+		if looks < 5 || f.CloseReason() != nil {
+			t.Errorf("asked %d times, reason %v", looks, f.CloseReason())
+		}
+		w.b.Disconnect(func() context.Context { c, cancel := context.WithCancel(ctx); cancel(); return c }())
+		clock.Sleep(ctx, v, 10*time.Second)
+		w.close()
+	})
+}

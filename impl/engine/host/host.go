@@ -190,7 +190,7 @@ func (h *Host) Ready() (c *tcp.Conn, events tcp.Events, ok bool) {
 		e.inChanged = false
 		h.collect(e)
 	}
-	for h.ready.len() > 0 {
+	if h.ready.len() > 0 {
 		e := h.ready.pop()
 		e.inReady = false
 		events, e.events = e.events, 0

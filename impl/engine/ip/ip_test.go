@@ -43,10 +43,6 @@ func ipv4(edit func(*layers.IPv4)) *layers.IPv4 {
 	return l
 }
 
-func ipv6(next layers.IPProtocol) *layers.IPv6 {
-	return &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: next, SrcIP: net.IP(src6.AsSlice()), DstIP: net.IP(dst6.AsSlice())}
-}
-
 func TestParse4(t *testing.T) {
 	good := serialize(t, ipv4(nil), gopacket.Payload("0123456789"))
 	edit := func(f func(b []byte) []byte) []byte {

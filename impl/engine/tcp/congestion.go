@@ -82,7 +82,7 @@ func (c *Conn) startCongestionControl(now clock.Time) {
 		// changed its mind gets the least window rather than a panic.
 		ctl = fixedWindow(c.mss)
 	}
-	c.ctl, c.told = ctl, new(controllerEvents)
+	c.ctl, c.told, c.lossDetection = ctl, new(controllerEvents), new(lossDetection)
 	c.rate.deliveredAt, c.rate.firstSent = now, now
 	c.rate.roundEnd = c.sndNxt
 	c.maxFlight = c.initialWindow()

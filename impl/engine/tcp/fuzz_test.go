@@ -156,10 +156,12 @@ func FuzzConn(f *testing.F) {
 			case 6:
 				s.now = s.now.Add(time.Duration(next()) * 10 * time.Millisecond)
 				c.Timeout(s.now)
+				s.keepalive()
 			case 7:
 				if d := c.Deadline(); d != clock.Never {
 					s.now = max(s.now, d)
 					c.Timeout(s.now)
+					s.keepalive()
 				}
 			case 8:
 				switch next() % 8 {
@@ -203,6 +205,7 @@ func FuzzConn(f *testing.F) {
 			}
 			s.now = max(s.now, d)
 			c.Timeout(s.now)
+			s.keepalive()
 		}
 		drain()
 		c.ReleaseBuffers()

@@ -27,7 +27,7 @@ func (c *Conn) Info(now clock.Time) api.Info {
 		DupAcks: c.stats.dupAcks, Timeouts: c.stats.timeouts,
 		DeliveryRate:    c.rate.last,
 		UrgentPending:   c.urgentPending(),
-		KeepaliveProbes: c.kaSent, SoftError: c.softErr,
+		KeepaliveProbes: c.ka.sent, SoftError: c.softErr,
 		TTL: f.TTL, DSCP: f.DSCP, NoDelay: f.NoDelay,
 		SendBuffer: f.SendBuffer, RecvBuffer: f.ReceiveBuffer,
 	}

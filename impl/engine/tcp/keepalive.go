@@ -7,22 +7,15 @@ import (
 	"github.com/sluicenet/sluice/api/clock"
 )
 
-// startKeepalive arms the timer if there is a Keepalive (MUST-24, MUST-25).
-func (c *Conn) startKeepalive(now clock.Time) {
-	k := c.cfg.Flow.Keepalive
-	if k == nil || c.state == api.StateSynSent || c.state == api.StateSynReceived {
-		return
-	}
-	c.scheduleKeepalive(now)
-}
+// A Keepalive is code of the user's, which the machine does not call: it says by
+// EventKeepalive that it has a question, whoever drives it gets that from
+// AskKeepalive, puts it to the Keepalive, and gives the answer to AnswerKeepalive.
 
-// scheduleKeepalive asks when to look again, without acting.
-func (c *Conn) scheduleKeepalive(now clock.Time) {
-	action, wait := c.cfg.Flow.Keepalive.Next(now.Sub(c.lastRecv), c.kaSent)
-	if action != api.KeepaliveWait {
-		wait = 0
-	}
-	c.tm[tmKeepalive] = now.Add(max(wait, minKeepaliveWait))
+type keepaliveState struct {
+	asked bool          // the question is open
+	due   clock.Time    // when it was to be asked
+	wait  time.Duration // of the last answer
+	sent  int           // probes since the peer was last heard
 }
 
 // minKeepaliveWait keeps a Keepalive that asks for no pause from making the
@@ -33,37 +26,64 @@ const minKeepaliveWait = time.Millisecond
 // that slept: answers may then wait unread.
 const keepaliveSlack = time.Second
 
-// onKeepaliveTimeout probes an idle peer, or gives it up (RFC 9293, section
-// 3.8.4).
-func (c *Conn) onKeepaliveTimeout(now, due clock.Time) {
-	k := c.cfg.Flow.Keepalive
-	if k == nil {
+// startKeepalive asks for the first time, if there is a Keepalive (MUST-24,
+// MUST-25).
+func (c *Conn) startKeepalive(now clock.Time) {
+	if c.cfg.Flow.Keepalive == nil || c.state == api.StateSynSent || c.state == api.StateSynReceived {
 		return
 	}
-	// MUST-26: only while nothing is outstanding. Retransmissions and zero-window
-	// probes find a dead peer by themselves.
-	if c.sndUna < c.sndNxt || c.unsent() > 0 || c.finPending() {
-		_, wait := k.Next(0, 0)
-		c.kaSent = 0
-		c.tm[tmKeepalive] = now.Add(max(wait, minKeepaliveWait))
+	c.onKeepaliveTimeout(now)
+}
+
+func (c *Conn) onKeepaliveTimeout(due clock.Time) {
+	if c.cfg.Flow.Keepalive == nil {
 		return
 	}
-	action, wait := k.Next(now.Sub(c.lastRecv), c.kaSent)
+	c.ka.asked, c.ka.due = true, due
+	c.events |= EventKeepalive
+}
+
+// busy reports whether anything is outstanding: retransmissions and zero-window
+// probes then find a dead peer by themselves (MUST-26).
+func (c *Conn) busy() bool { return c.sndUna < c.sndNxt || c.unsent() > 0 || c.finPending() }
+
+// AskKeepalive returns the question that EventKeepalive announced: call
+// k.Next(idle, sent), and give AnswerKeepalive the result. ok is false if there is
+// none any more.
+func (c *Conn) AskKeepalive(now clock.Time) (k api.Keepalive, idle time.Duration, sent int, ok bool) {
+	k = c.cfg.Flow.Keepalive
+	if !c.ka.asked || k == nil || c.FullyClosed() {
+		return nil, 0, 0, false
+	}
+	if c.busy() {
+		return k, 0, 0, true
+	}
+	return k, now.Sub(c.lastRecv), c.ka.sent, true
+}
+
+// AnswerKeepalive does what a Keepalive has decided (RFC 9293, section 3.8.4).
+func (c *Conn) AnswerKeepalive(now clock.Time, action api.KeepaliveAction, wait time.Duration) {
+	if !c.ka.asked || c.cfg.Flow.Keepalive == nil || c.FullyClosed() {
+		c.ka.asked = false
+		return
+	}
+	late := now.Sub(c.ka.due)
+	c.ka.asked = false
 	wait = max(wait, minKeepaliveWait)
-	switch action {
-	case api.KeepaliveWait:
-		c.tm[tmKeepalive] = now.Add(wait)
-	case api.KeepaliveProbe:
+	switch {
+	case c.busy():
+		c.ka.sent = 0
+	case action == api.KeepaliveWait:
+	case action == api.KeepaliveProbe:
 		c.kaDue = true // counted when it is really sent (K2)
-		c.tm[tmKeepalive] = now.Add(wait)
+	case late > keepaliveSlack:
+		// Nobody ran for a while: give the answer the time it would have had.
+		c.kaDue = true
+		wait = max(c.ka.wait, keepaliveSlack)
 	default:
-		if now.Sub(due) > keepaliveSlack {
-			// Nobody ran for a while; give the answer the time it would have had.
-			_, wait = k.Next(now.Sub(c.lastRecv), max(c.kaSent-1, 0))
-			c.kaDue = true
-			c.tm[tmKeepalive] = now.Add(max(wait, keepaliveSlack))
-			return
-		}
 		c.giveUp(api.ErrKeepalive)
+		return
 	}
+	c.ka.wait = wait
+	c.tm[tmKeepalive] = now.Add(wait)
 }

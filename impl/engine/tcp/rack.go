@@ -44,6 +44,14 @@ type resentRec struct {
 	sentAt     clock.Time
 }
 
+// lossDetection is what RFC 8985 and undoing need. It is allocated when the
+// handshake is complete.
+type lossDetection struct {
+	rack rackState
+	tlp  tlpState
+	undo undoState
+}
+
 // useRACK reports whether RACK detects losses here.
 func (c *Conn) useRACK() bool { return c.sackOK && !c.p.NoRACK }
 

@@ -75,6 +75,16 @@ func (q *recvQueue) pop() (r rcvBuf) {
 	return r
 }
 
+// disown returns what was charged for the queue, which holds it uncharged from
+// then on.
+func (q *recvQueue) disown() (freed int64) {
+	for i := q.head; i < len(q.bufs); i++ {
+		freed += q.bufs[i].charge
+		q.bufs[i].charge = 0
+	}
+	return freed
+}
+
 // clear releases everything and returns what was charged for it.
 func (q *recvQueue) clear() (freed int64) {
 	for !q.empty() {

@@ -161,6 +161,7 @@ func (s *script) recvData(flags wire.Flags, seq, ack uint32, data []byte, mod ..
 		m(g)
 	}
 	s.c.Segment(s.now, g)
+	s.keepalive()
 }
 
 func win(w uint16) func(*Segment)    { return func(g *Segment) { g.TCP.Window = w } }
@@ -244,6 +245,7 @@ func (s *script) advance(d time.Duration) {
 	for s.c.Deadline() <= end {
 		s.now = max(s.now, s.c.Deadline())
 		s.c.Timeout(s.now)
+		s.keepalive()
 		if s.poll() {
 			h := &s.out.TCP
 			s.Fatalf("after %v sent %v seq %d ack %d len %d, want nothing", s.now.Sub(end.Add(-d)), h.Flags, h.Seq-s.iss, h.Ack-s.irs, s.out.Len)
@@ -262,6 +264,7 @@ func (s *script) until() time.Duration {
 		}
 		s.now = max(s.now, s.c.Deadline())
 		s.c.Timeout(s.now)
+		s.keepalive()
 		// Look without taking: a state change also ends the wait.
 		if s.c.State() == api.StateClosed || s.due() {
 			return s.now.Sub(start)
@@ -269,6 +272,14 @@ func (s *script) until() time.Duration {
 	}
 	s.Fatal("timers run for ever")
 	return 0
+}
+
+// keepalive answers for the flow's Keepalive, as an engine does.
+func (s *script) keepalive() {
+	if k, idle, sent, ok := s.c.AskKeepalive(s.now); ok {
+		action, wait := k.Next(idle, sent)
+		s.c.AnswerKeepalive(s.now, action, wait)
+	}
 }
 
 // due reports whether a timeout has left something to send.

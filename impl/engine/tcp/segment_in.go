@@ -122,7 +122,7 @@ func (c *Conn) segmentSynchronised(now clock.Time, s *Segment) {
 	}
 	// The segment is the peer's: it counts as a sign of life.
 	c.lastRecv = now
-	c.kaSent = 0
+	c.ka.sent = 0
 	if c.tsOK && h.Options.HasTimestamps {
 		c.updateTSRecent(now, h, seq)
 	}

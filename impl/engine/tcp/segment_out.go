@@ -38,7 +38,7 @@ func (c *Conn) Poll(now clock.Time, out *Out) bool {
 	case c.kaDue:
 		// RFC 9293, section 3.8.4: SEG.SEQ = SND.NXT-1, no data (SHLD-12).
 		c.kaDue = false
-		c.kaSent++
+		c.ka.sent++
 		c.header(now, out, c.sndNxt-1, wire.ACK)
 	case (c.ackNow || c.announceUp) && c.state != api.StateSynSent && !(c.state == api.StateSynReceived && c.sndNxt == c.iss):
 		c.announceUp = false

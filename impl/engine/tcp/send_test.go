@@ -494,6 +494,7 @@ func TestKeepaliveQuiet(t *testing.T) {
 	s.want(fACK, 0, 1, 0)
 	s.now = s.now.Add(10 * time.Hour) // asleep; the answers are still to be read
 	s.c.Timeout(s.now)
+	s.keepalive()
 	s.state(api.StateEstablished)
 	s.want(fACK, 0, 1, 0)
 	s.recv(fACK, 1, 1)

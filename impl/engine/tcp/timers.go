@@ -80,7 +80,7 @@ func (c *Conn) Timeout(now clock.Time) {
 		case tmDelack:
 			c.ackNow = true
 		case tmKeepalive:
-			c.onKeepaliveTimeout(now, due)
+			c.onKeepaliveTimeout(due)
 		case tmFinWait2:
 			c.end(nil)
 		case tmPace: // Poll goes on

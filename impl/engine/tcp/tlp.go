@@ -26,7 +26,7 @@ type tlpState struct {
 // probe would be useful (section 7.2), and reports whether it is running.
 func (c *Conn) armProbe(now clock.Time) {
 	c.tm.stop(tmProbe)
-	if !c.useRACK() || c.ctl == nil || c.phase != cc.Open || len(c.sb.ranges) > 0 ||
+	if c.ctl == nil || !c.useRACK() || c.phase != cc.Open || len(c.sb.ranges) > 0 ||
 		c.sndUna == c.sndNxt || c.tlp.end != 0 || c.tlp.due || c.backoff > 0 || !c.tm.armed(tmRetransmit) {
 		return
 	}

@@ -109,6 +109,7 @@ const (
 	EventUrgent                         // urgent data announced, or its end moved
 	EventError                          // a soft error: Info.SoftError
 	EventClosed                         // FullyClosed has become true
+	EventKeepalive                      // AskKeepalive has a question
 )
 
 // WriteOptions modify one Write.
