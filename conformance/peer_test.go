@@ -319,7 +319,7 @@ func TestRepeats(t *testing.T) {
 		}
 		return strings.Join(x.trace.decoded(), "\n")
 	}
-	if trace(1) != trace(1) {
+	if first, again := trace(1), trace(1); first != again {
 		t.Error("the same seed gave different packets")
 	}
 	if trace(1) == trace(2) {

@@ -61,7 +61,7 @@ var transferCases = []Case{
 					t.Fatalf("byte %d was sent when %d was next", c.seqOf(s), next)
 				}
 				next += uint32(len(s.Payload))
-				if len(s.Payload) < int(c.hello.MSS)-12 && next < 300_000 && s.Has(PSH) == false {
+				if len(s.Payload) < int(c.hello.MSS)-12 && next < 300_000 && !s.Has(PSH) {
 					t.Fatalf("a short segment in the middle: %s", s)
 				}
 				c.AckAll()
