@@ -137,7 +137,7 @@ const never = cc.Time(1<<63 - 1)
 // next returns the next event.
 func (b *Bench) next() (at cc.Time, act func()) {
 	at, act = b.sendTime(), b.send
-	for b.acks < len(b.flight) && (b.flight[b.acks].dropped || b.flight[b.acks].gone) {
+	for b.acks < len(b.flight) && (b.flight[b.acks].dropped || b.flight[b.acks].gone || b.flight[b.acks].acked) {
 		b.acks++
 	}
 	if b.acks < len(b.flight) && b.flight[b.acks].ackAt <= at {

@@ -117,6 +117,7 @@ type controller struct {
 	pacingRate      float64 // bytes per second
 	sendQuantum     int64
 	inFlight        int64
+	flightBefore    int64 // in flight before the present ACK
 	delivered       int64
 	cwndLimited     bool
 	appLimited      bool // as of the last packet sent
@@ -154,6 +155,7 @@ type sample struct {
 	txInFlight     int64
 	lost           int64
 	appLimited     bool
+	byApplication  bool          // appLimited, and not by ProbeRTT
 	rtt            time.Duration // -1 if none
 }
 
@@ -215,7 +217,7 @@ func (c *controller) OnAck(ev *cc.AckEvent) {
 // takeSample notes what an ACK tells.
 func (c *controller) takeSample(ev *cc.AckEvent) {
 	c.now = max(c.now, ev.Now)
-	c.inFlight = clamp(ev.FlightAfter)
+	c.inFlight, c.flightBefore = clamp(ev.FlightAfter), clamp(ev.FlightBefore)
 	c.cwndLimited = ev.CwndLimited
 	r, rs := &ev.Rate, &c.rs
 	c.delivered = max(c.delivered, ev.TotalDelivered)
@@ -227,6 +229,7 @@ func (c *controller) takeSample(ev *cc.AckEvent) {
 		txInFlight:     clamp(r.TxInFlight),
 		lost:           clamp(r.LostSinceTx),
 		appLimited:     r.AppLimited || c.sentInProbeRTT(r.PriorDelivered),
+		byApplication:  r.AppLimited,
 		rtt:            ev.RTT.Sample,
 	}
 	if r.Valid && r.Interval > 0 {

@@ -39,7 +39,7 @@ type model struct {
 // undoState is what is restored when a loss turns out to have been none: section
 // 5.5.11.
 type undoState struct {
-	inEpisode             bool // of losses
+	inEpisode             bool  // of losses
 	undo                  state // startup or probeUp, if undoValid
 	undoValid             bool
 	undoBwShortterm       float64

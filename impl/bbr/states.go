@@ -29,6 +29,7 @@ type probeBWState struct {
 	cycleStamp         cc.Time
 	prevProbeTooHigh   bool
 	prevPrecautionary  bool
+	upCutShort         bool // the last UP was ended by ProbeRTT
 }
 
 // probeRTTState is section 5.3.4.
@@ -151,6 +152,7 @@ func (c *controller) startProbeUp() {
 	c.startRound()
 	c.resetFullBW()
 	c.fullBw = c.rs.deliveryRate
+	c.upCutShort = false
 	c.enterProbeBW(probeUp, upPacingGain, upCwndGain)
 	c.raiseInflightLongtermSlope()
 }
@@ -208,7 +210,9 @@ func (c *controller) timeToCruise() bool {
 }
 
 func (c *controller) timeToGoDown() bool {
-	if c.prevProbeTooHigh && c.inFlight >= c.inflightLongterm {
+	// C.inflight before this ACK: cwnd keeps it from exceeding inflight_longterm,
+	// so that it has reached it where no other packet fits.
+	if c.prevProbeTooHigh && c.flightBefore > c.inflightLongterm-c.mss {
 		c.prevPrecautionary = true // section 5.3.3.6
 		return true
 	}
@@ -259,7 +263,12 @@ func (c *controller) adaptLongTermModel() bool {
 	if c.ackPhase == acksProbeStopping && c.roundStart {
 		c.bwProbeSample = false
 		c.ackPhase = acksInit
-		if c.inProbeBW() && !c.rs.appLimited {
+		// The draft knows no cycle that ends in ProbeRTT, whose samples count as
+		// application-limited. Where a queue of seconds lets no UP come to its
+		// end before the next ProbeRTT, max_bw would never be forgotten, and
+		// min_rtt would rise for ever: there such a cycle counts.
+		if c.inProbeBW() && (!c.rs.appLimited || c.upCutShort && !c.rs.byApplication) {
+			c.upCutShort = false
 			c.advanceMaxBwFilter()
 		}
 		if c.inProbeBW() && c.prevPrecautionary && !c.prevProbeTooHigh {
@@ -296,6 +305,7 @@ func (c *controller) updateMinRTT() {
 func (c *controller) checkProbeRTT() {
 	if c.state != probeRTT && c.probeRTTExpired && !c.idleRestart {
 		c.saveCwnd()
+		c.upCutShort = c.upCutShort || c.state == probeUp
 		c.state = probeRTT
 		c.pacingGain, c.cwndGain = 1, probeRTTCwndGain
 		c.probeRTTTiming = false
