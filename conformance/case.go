@@ -56,7 +56,7 @@ func (c *Case) families() []Family {
 // needs returns what c needs from a target, its level included.
 func (c *Case) needs() Capability {
 	if c.Level == OnWire {
-		return c.Needs | Wire | VirtualTime
+		return c.Needs | Wire
 	}
 	return c.Needs
 }

@@ -12,10 +12,49 @@ import (
 func TestTargets(t *testing.T) {
 	for _, target := range targets.All() {
 		t.Run(target.Name(), func(t *testing.T) {
+			if _, ours := target.(targets.Engine); ours {
+				allPass(t, target)
+				return
+			}
 			if target.Name() == "kernel" && runtime.GOOS != "linux" {
 				t.Skip("the kernel is a stack on Linux only")
 			}
 			conformance.Run(t, target)
 		})
+	}
+}
+
+// allPass is conformance.Run that allows neither a skip nor a deviation.
+func allPass(t *testing.T, target conformance.Target) {
+	cases := conformance.Cases()
+	for i := range cases {
+		for _, family := range []conformance.Family{conformance.IPv4, conformance.IPv6} {
+			if f := cases[i].Family; f != conformance.Both && f != family {
+				continue
+			}
+			if r := conformance.RunCase(target, &cases[i], family, 1, 0); r.Verdict != conformance.Pass {
+				t.Error(r.Text())
+			}
+		}
+	}
+}
+
+// TestSeeds runs the cases that draw random numbers with other seeds.
+func TestSeeds(t *testing.T) {
+	cases, err := conformance.Select("contract/loss,contract/W*,robust/*,rfc2018/bogus*,rfc9293/SHLD-14,mirage/s*-wrap*,mirage/partial*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range targets.All() {
+		if _, ours := target.(targets.Engine); !ours {
+			continue
+		}
+		for seed := uint64(2); seed < 12; seed++ {
+			for i := range cases {
+				if r := conformance.RunCase(target, &cases[i], conformance.IPv4, seed, 0); r.Verdict != conformance.Pass {
+					t.Error(r.Text())
+				}
+			}
+		}
 	}
 }

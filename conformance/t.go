@@ -163,6 +163,9 @@ func (t *T) Bound() context.Context {
 // Sleep lets d pass.
 func (t *T) Sleep(d time.Duration) {
 	t.abandoned()
+	if !t.virtual && d > realPatience {
+		t.Skipf("it takes %v of real time", d)
+	}
 	if err := clock.Sleep(t.ctx, t.clk, d); err != nil {
 		panic(abort{})
 	}
