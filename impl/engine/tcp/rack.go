@@ -79,8 +79,12 @@ func (c *Conn) rackDelivered(now clock.Time, h *wire.TCP, r *txRec) {
 	rtt := now.Sub(r.sentAt)
 	if r.flags&recEverRexmit != 0 {
 		// Step 2: is it the original that was delivered, and not what was sent
-		// again? The echoed timestamp tells, or a time that is too short.
-		if c.tsOK && h.Options.HasTimestamps && int32(h.Options.TSecr-c.tsNow(r.sentAt)) < 0 {
+		// again? The echoed timestamp tells, or a time that is too short. What is
+		// echoed is of the last segment in order (RFC 7323, section 4.3), so of
+		// what lies beyond a hole it tells nothing: the probe for a lost tail is
+		// one of those.
+		inOrder := int32(uint32(r.end)-h.Ack) <= 0
+		if inOrder && c.tsOK && h.Options.HasTimestamps && int32(h.Options.TSecr-c.tsNow(r.sentAt)) < 0 {
 			return
 		}
 		if rtt < c.rtt.min {

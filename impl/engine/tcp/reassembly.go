@@ -159,7 +159,7 @@ func (s *oooSeg) end() uint64 { return s.start + uint64(s.used) }
 const (
 	maxOOOSegs   = 16 << 10
 	maxOOOSmall  = 256
-	maxOOORanges = 1 << 10
+	maxOOORanges = 4 << 10 // a slow start that overshoots loses every second segment of a window
 	smallSegment = 512
 )
 

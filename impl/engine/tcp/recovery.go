@@ -296,10 +296,23 @@ func (c *Conn) enterRecovery(now clock.Time, edge uint64, delivered int64) (lost
 	return lost
 }
 
+// flightSize is RFC 5681's FlightSize: what was sent and is not acknowledged. The
+// RFC takes for granted that it is within cwnd, but for limited transmit. With SACK it is not: while one hole after another is repaired,
+// what was received beyond them counts too, and a part of that may be more than
+// the whole window was. So the window bounds it; during recovery, the one that
+// PRR leads to.
+func (c *Conn) flightSize() int64 {
+	wnd := c.cwnd
+	if c.phase == cc.Recovery {
+		wnd = max(wnd, min(c.ssthresh, c.p.MaxWindow))
+	}
+	return min(int64(c.sndNxt-c.sndUna), wnd+c.limitedTx)
+}
+
 // beginRecovery begins fast recovery. lost bytes have just been marked, and
 // inFlight was the pipe before that.
 func (c *Conn) beginRecovery(now clock.Time, lost, inFlight, delivered int64) {
-	flight := max(int64(c.sndNxt-c.sndUna)-c.limitedTx, c.mss)
+	flight := max(c.flightSize()-c.limitedTx, c.mss) // RFC 5681, section 3.2, step 2
 	c.beginUndo(cc.LossDetected)
 	c.tlp = tlpState{}
 	c.tm.stop(tmProbe)
@@ -435,7 +448,7 @@ func (c *Conn) onRetransmitTimeout(now clock.Time) {
 	c.backoff++ // (5.5)
 	c.noteR1(c.retries)
 
-	flight, inFlight := int64(c.sndNxt-c.sndUna), c.pipe()
+	flight, inFlight := c.flightSize(), c.pipe()
 	// RFC 2018, section 8: the receiver may have discarded what it reported. It
 	// has if the first octet missing is one of those; and when a second
 	// timeout in a row shows that something else is wrong, trust ends.

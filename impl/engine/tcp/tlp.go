@@ -96,7 +96,7 @@ func (c *Conn) probeAcked(now clock.Time, ack uint64, delivered int64) {
 	case ack > t.end:
 		t.end = 0
 		if c.phase == cc.Open || c.phase == cc.Disorder {
-			c.congested(now, cc.LossDetected, c.mss, max(int64(c.sndNxt-c.sndUna), c.mss), c.pipe(), false)
+			c.congested(now, cc.LossDetected, c.mss, max(c.flightSize(), c.mss), c.pipe(), false)
 		}
 	case delivered == 0:
 		t.end = 0 // a duplicate ACK: the original and the probe arrived
