@@ -70,7 +70,7 @@ func groups() [][]Case {
 		segmentCases, handshakeCases, resetCases, blindCases,
 		transferCases, nagleCases, windowCases, ackCases,
 		timerCases, recoveryCases, sackCases, timestampCases,
-		closingCases, keepaliveWireCases, urgentCases, isnCases, ipCases, icmpCases,
+		closingCases, keepaliveWireCases, urgentCases, isnCases, ipCases, dropCases, icmpCases,
 	}
 }
 

@@ -368,4 +368,65 @@ var beyondCases = []Case{
 			}
 		},
 	},
+	{
+		ID: "contract/Observer", Source: "W5 (api.Observable)", Title: "An observer sees flows open and end",
+		Clause: "SetObserver's hooks tell of a flow's establishment, and of its end with the last snapshot and the reason; nil removes them.",
+		Run: func(t *T) {
+			p := t.Pair(nil)
+			o, ok := p.A.(api.Observable)
+			if !ok {
+				t.Skipf("the stack takes no observer")
+			}
+			var mu sync.Mutex
+			established, closed := 0, []error(nil)
+			var last api.Info
+			o.SetObserver(&api.Observer{
+				State: func(_, _ netip.AddrPort, _, to api.State) {
+					mu.Lock()
+					defer mu.Unlock()
+					if to == api.StateEstablished {
+						established++
+					}
+				},
+				Closed: func(i api.Info, reason error) {
+					mu.Lock()
+					defer mu.Unlock()
+					closed, last = append(closed, reason), i
+				},
+			})
+			count := func(n int) func() bool {
+				return func() bool { mu.Lock(); defer mu.Unlock(); return len(closed) == n }
+			}
+			f, g := p.Connect(nil, nil)
+			t.Write(f, pattern(0, 1000))
+			t.WantPattern(g, 0, 1000)
+			t.Settle()
+			g.Abort()
+			t.Eventually("the end is observed", count(1))
+			mu.Lock()
+			t.is("observed reason", closed[0], api.ErrReset)
+			if established != 1 || last.Src != f.Src() || last.Dst != f.Dst() {
+				t.Errorf("%d flows established, the last is %v -> %v", established, last.Src, last.Dst)
+			}
+			mu.Unlock()
+			f, g = p.Connect(nil, nil)
+			closing := Start(t, "close", func() error { return f.Close(t.Bound()) })
+			t.WantEOF(g)
+			t.ok("close", g.Close(t.Bound()))
+			t.ok("close", closing.Wait())
+			t.Eventually("the end is observed", count(2))
+			mu.Lock()
+			if closed[1] != nil {
+				t.Errorf("observed reason of an orderly end: %v", closed[1])
+			}
+			mu.Unlock()
+			o.SetObserver(nil)
+			f, _ = p.Connect(nil, nil)
+			f.Abort()
+			t.Settle()
+			if !count(2)() {
+				t.Errorf("a removed observer was called")
+			}
+		},
+	},
 }

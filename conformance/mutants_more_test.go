@@ -87,6 +87,18 @@ func (s *usualKeepalive) Dial(ctx context.Context, dst netip.AddrPort, cfg *api.
 	return s.Stack.Dial(ctx, dst, cfg)
 }
 
+type deafObserver struct{ api.Stack }
+
+func (*deafObserver) SetObserver(*api.Observer) {}
+
+type noDrops struct{ api.Stack }
+
+func (s *noDrops) Info() api.StackInfo {
+	i := s.Stack.Info()
+	i.Drops = [api.NumDropReasons]uint64{}
+	return i
+}
+
 type noFlows struct{ api.Stack }
 
 func (s *noFlows) Flows() iter.Seq[api.Info] { return func(func(api.Info) bool) {} }

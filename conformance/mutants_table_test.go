@@ -46,6 +46,7 @@ var found = map[string]string{
 	"contract/N4":                        "nagle-on",
 	"contract/Notify":                    "notify-never",
 	"contract/Notify-write":              "notify-never",
+	"contract/Observer":                  "observer-deaf",
 	"contract/O1":                        "info-empty",
 	"contract/O1-local":                  "local-ignored",
 	"contract/O2-context":                "context-ignored",
@@ -255,6 +256,7 @@ var found = map[string]string{
 	"rfc9293/whole-window-out-of-order":  "deaf-to-early",
 	"rfc9293/window-update":              "no-window-update",
 	"rfc9293/wl1-wl2":                    "old-window-counts",
+	"robust/counted":                     "drops-uncounted",
 	"robust/garbage":                     "no-checksum-check",
 }
 

@@ -1054,6 +1054,8 @@ func mutants() []mutant {
 		{name: "memory-unbounded", stack: flows(func() faultyFlow {
 			return faultyFlow{info: func(i api.Info) api.Info { i.Memory *= 100; return i }}
 		})},
+		{name: "observer-deaf", stack: func(s api.Stack) api.Stack { return &deafObserver{s} }},
+		{name: "drops-uncounted", stack: func(s api.Stack) api.Stack { return &noDrops{s} }},
 		{name: "keepalive-only-usual", stack: func(s api.Stack) api.Stack { return &usualKeepalive{s} }},
 		{name: "nagle-off", stack: options(func(c *api.FlowConfig) { c.NoDelay = true })},
 		{name: "nagle-on", stack: func(s api.Stack) api.Stack {

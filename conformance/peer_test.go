@@ -7,6 +7,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -240,6 +241,26 @@ func TestRegistry(t *testing.T) {
 		sequence-wrap-2^31 unacceptable-ack checksum-verify port-exhaustion syn-flood-bounded rst-acks-payload pmtud listen-twice no-route`) {
 		if !ids["mirage/"+id] {
 			t.Errorf("no case for the defect %s", id)
+		}
+	}
+	// RFC 9293's identifiers, but for those that bind no stack or are declared
+	// to be unsupported.
+	without := map[string]string{
+		"MUST-51": "source routes", "MUST-52": "source routes", "MUST-53": "source routes", "SHLD-24": "source routes",
+		"SHLD-6": "no link changes its MTU", "SHLD-8": "ECN is to come", "SHLD-13": "binds applications", "SHLD-23": "binds applications",
+		"SHLD-20": "reports come by a callback that need not be set",
+	}
+	var sources strings.Builder
+	for _, c := range Cases() {
+		fmt.Fprintf(&sources, "%s %s ", c.ID, c.Source)
+	}
+	for prefix, n := range map[string]int{"MUST": 69, "SHLD": 31} {
+		for i := 1; i <= n; i++ {
+			id := fmt.Sprintf("%s-%d", prefix, i)
+			named := regexp.MustCompile(id + `\b`).MatchString(sources.String())
+			if named == (without[id] != "") {
+				t.Errorf("%s: named by a case: %v; left out for: %q", id, named, without[id])
+			}
 		}
 	}
 	for pattern, want := range map[string]bool{"contract/*": true, "*": true, "mirage/pmtud,contract/R?": true, "[": false, "nothing": false} {

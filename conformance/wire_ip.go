@@ -206,6 +206,76 @@ var ipCases = []Case{
 	},
 }
 
+// dropCases are about what is not used.
+var dropCases = []Case{
+	{
+		ID: "robust/counted", Level: OnWire, Source: "api.DropReason", Title: "Every packet dropped is counted, by its reason", Needs: Accounting,
+		Clause: "Packets that cannot be used raise the counter that names why, by one, and no other.",
+		Run: func(t *T) {
+			w := t.Lab(nil)
+			l := w.Listen(nil)
+			c := w.Open(l, Hello{TS: true})
+			c.Alive()
+			t.Sleep(5 * time.Second)
+			c.Drain(0)
+			at := 40
+			if t.V6() {
+				at = 60
+			}
+			data := func(mods ...Mod) []byte {
+				return encode(c.build(ACK|PSH, append([]Mod{Seq(c.snd), Data(10)}, mods...)...))
+			}
+			from := func(a string) []byte {
+				return encode(&Segment{Src: addrPort(mustAddr(a), 5), Dst: addrPort(w.Host, l.Port), Flags: SYN, Seq: 1})
+			}
+			other, martian := "192.0.2.99", "127.0.0.1"
+			if t.V6() {
+				other, martian = "2001:db8::99", "::1"
+			}
+			for _, x := range []struct {
+				want api.DropReason
+				raw  []byte
+			}{
+				{api.DropTruncated, data()[:30]},
+				{api.DropTCPChecksum, func() []byte { b := data(); b[len(b)-1] ^= 1; return b }()},
+				{api.DropTCPHeader, func() []byte { b := data(); b[at-8] = 0x20; return b }()},
+				{api.DropNotForUs, encode(&Segment{Src: c.peer, Dst: addrPort(mustAddr(other), 80), Flags: SYN, Seq: 1})},
+				{api.DropMartian, from(martian)},
+				{api.DropProtocol, func() []byte {
+					b := data()
+					if t.V6() {
+						b[6] = 200
+						return b
+					}
+					b[9] = 200
+					b[10], b[11] = 0, 0
+					binary.BigEndian.PutUint16(b[10:], ^sum(b[:20]))
+					return b
+				}()},
+				{api.DropNoListener, encode(&Segment{Src: c.peer, Dst: addrPort(w.Host, 9), Flags: SYN, Seq: 1})},
+				{api.DropUnacceptable, data(Seq(c.snd + 1<<30))},
+				{api.DropPAWS, data(TSval(c.tsNow() - 1<<20))},
+				{api.DropNoTimestamp, data(NoTS)},
+				{api.DropBadAck, data(Ack(c.rcv + 1<<20))},
+				{api.DropReset, encode(c.build(RST, Seq(c.snd+100)))},
+				{api.DropSyn, encode(c.build(SYN, Seq(c.snd)))},
+			} {
+				before := w.Stack.Info().Drops
+				w.Inject(x.raw)
+				c.Drain(2 * time.Second)
+				after := w.Stack.Info().Drops
+				for r := range after {
+					n := after[r] - before[r]
+					if want := api.DropReason(r) == x.want; n > 1 || (n == 1) != want {
+						t.Errorf("a packet to be dropped as %q: %d more dropped as %q", x.want, n, api.DropReason(r))
+					}
+				}
+			}
+			c.Alive()
+		},
+	},
+}
+
 // withIPOptions inserts options into an IPv4 header.
 func withIPOptions(raw, opts []byte) []byte {
 	p := gopacket.NewPacket(raw, layers.LayerTypeIPv4, gopacket.Default)

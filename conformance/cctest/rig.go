@@ -85,6 +85,7 @@ func newRig(f cc.Factory, o Options, seed uint64) (*rig, error) {
 	if err != nil {
 		return nil, err
 	}
+	*env = cc.Env{MSS: -1, InitialWindow: -1} // valid during the call only
 	if c == nil {
 		return nil, errors.New("New returned neither a controller nor an error")
 	}
