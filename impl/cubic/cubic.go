@@ -190,7 +190,7 @@ func (c *controller) OnCongestion(ev *cc.CongestionEvent) {
 func (c *controller) Undo(now cc.Time, kind cc.CongestionKind) {
 	s := &c.saved
 	if s.valid && c.cwnd < c.cwndPrior {
-		c.cwnd, c.ssthresh, c.avoidance = max(s.cwnd, c.mss), s.ssthresh, s.avoidance
+		c.cwnd, c.ssthresh, c.avoidance = max(s.cwnd, c.mss), max(s.ssthresh, 2*c.mss), s.avoidance
 		c.inEpoch, c.reduced, c.timeout = s.inEpoch, s.reduced, s.timeout
 		c.last = now
 	}
