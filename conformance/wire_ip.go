@@ -258,7 +258,7 @@ var dropCases = []Case{
 				{api.DropNoTimestamp, data(NoTS)},
 				{api.DropBadAck, data(Ack(c.rcv + 1<<20))},
 				{api.DropReset, encode(c.build(RST, Seq(c.snd+100)))},
-				{api.DropSyn, encode(c.build(SYN, Seq(c.snd)))},
+				{api.DropSyn, encode(c.build(SYN, Seq(c.snd), Opts(optTimestamps(c.tsNow()+10_000, 0))))},
 			} {
 				before := w.Stack.Info().Drops
 				w.Inject(x.raw)

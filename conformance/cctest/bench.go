@@ -132,6 +132,9 @@ func (b *Bench) RunUntil(d time.Duration, done func() bool) bool {
 	}
 }
 
+// maxFlight bounds what a bench has in flight, as an engine's own limit does.
+const maxFlight = 16 << 20
+
 const never = cc.Time(1<<63 - 1)
 
 // next returns the next event.
@@ -155,7 +158,7 @@ func (b *Bench) next() (at cc.Time, act func()) {
 // sendTime returns when the next packet may leave.
 func (b *Bench) sendTime() cc.Time {
 	k := b.C.Control()
-	if b.InFlight > 0 && b.InFlight+b.mss > k.Cwnd {
+	if b.InFlight > 0 && b.InFlight+b.mss > min(k.Cwnd, maxFlight) {
 		b.cwndLimited = b.nxt
 		return never
 	}
