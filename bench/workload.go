@@ -1,0 +1,400 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/netconn"
+)
+
+// A network is two ends that reach each other: a client that dials and a server
+// that listens on a few ports.
+type network interface {
+	dial(ctx context.Context, port int) (net.Conn, error)
+	listen(port int) (net.Listener, error)
+	// retransmits counts segments sent again, or is negative if nobody knows.
+	retransmits() int64
+	// raw says that conns are to be used as Flows, without copies.
+	raw() bool
+	close()
+}
+
+const (
+	firstPort = 5001
+	ports     = 8 // that a server listens on, for more pairs of addresses
+	blockSize = 64 << 10
+)
+
+// dialed and accepted joins n flows.
+func connect(nw network, n int) (clients, servers []net.Conn, err error) {
+	l, err := nw.listen(firstPort)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer l.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	accepted := make(chan net.Conn, n)
+	failed := make(chan error, 1)
+	go func() {
+		for range n {
+			c, err := l.Accept()
+			if err != nil {
+				failed <- err
+				return
+			}
+			accepted <- c
+		}
+	}()
+	for range n {
+		c, err := nw.dial(ctx, firstPort)
+		if err != nil {
+			return nil, nil, err
+		}
+		clients = append(clients, c)
+		select {
+		case s := <-accepted:
+			servers = append(servers, s)
+		case err := <-failed:
+			return nil, nil, err
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
+	return clients, servers, nil
+}
+
+// bulk moves as much as it can, one way.
+type bulk struct {
+	flows int
+	down  bool // the server sends
+}
+
+func (w bulk) run(nw network, p *params) (map[string]float64, error) {
+	from, to, err := connect(nw, w.flows)
+	if err != nil {
+		return nil, err
+	}
+	if w.down {
+		from, to = to, from
+	}
+	counts := make([]struct {
+		bytes atomic.Int64
+		_     [120]byte
+	}, w.flows)
+	total := func() (n int64) {
+		for i := range counts {
+			n += counts[i].bytes.Load()
+		}
+		return n
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	var firstErr atomic.Pointer[error]
+	fail := func(err error) {
+		if ctx.Err() == nil {
+			firstErr.CompareAndSwap(nil, &err)
+		}
+	}
+	for i := range w.flows {
+		wg.Go(func() {
+			if err := send(ctx, from[i], nw.raw()); err != nil {
+				fail(fmt.Errorf("send: %w", err))
+			}
+		})
+		wg.Go(func() {
+			if err := receive(ctx, to[i], nw.raw(), &counts[i].bytes); err != nil {
+				fail(fmt.Errorf("receive: %w", err))
+			}
+		})
+	}
+	time.Sleep(p.warm)
+	s := p.begin()
+	before, again := total(), nw.retransmits()
+	time.Sleep(p.measure)
+	bytes := float64(total() - before)
+	again = nw.retransmits() - again
+	seconds, cpu, mallocs := s.end()
+	cancel()
+	for i := range from {
+		abort(from[i])
+		abort(to[i])
+	}
+	wg.Wait()
+	if err := firstErr.Load(); err != nil {
+		return nil, *err
+	}
+	if bytes == 0 {
+		return nil, errors.New("nothing arrived")
+	}
+	m := map[string]float64{
+		"gbit/s":     bytes * 8 / 1e9 / seconds,
+		"gbit/cpu-s": bytes * 8 / 1e9 / cpu,
+		"allocs/MB":  mallocs / bytes * 1e6,
+		"cpus":       cpu / seconds,
+	}
+	if again >= 0 {
+		m["retransmits"] = float64(again)
+	}
+	return m, nil
+}
+
+// flowOf returns the flow of one of our conns, if it is to be used as such.
+func flowOf(c net.Conn, raw bool) api.Flow {
+	if n, ok := c.(*netconn.Conn); ok && raw {
+		return n.Flow()
+	}
+	return nil
+}
+
+func send(ctx context.Context, c net.Conn, raw bool) error {
+	if f := flowOf(c, raw); f != nil {
+		for ctx.Err() == nil {
+			b := api.Alloc(blockSize) // as if just filled by whoever has the data
+			if err := f.Write(ctx, b); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	b := make([]byte, blockSize)
+	for ctx.Err() == nil {
+		if _, err := c.Write(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func receive(ctx context.Context, c net.Conn, raw bool, n *atomic.Int64) error {
+	if f := flowOf(c, raw); f != nil {
+		for ctx.Err() == nil {
+			b, err := f.Read(ctx)
+			if err != nil {
+				return err
+			}
+			n.Add(int64(b.Len()))
+			b.Release()
+		}
+		return nil
+	}
+	b := make([]byte, blockSize)
+	for ctx.Err() == nil {
+		m, err := c.Read(b)
+		n.Add(int64(m))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// abort ends a conn without waiting for anything.
+func abort(c net.Conn) {
+	if n, ok := c.(*netconn.Conn); ok {
+		n.Flow().Abort()
+		return
+	}
+	if t, ok := c.(interface{ SetLinger(int) error }); ok {
+		t.SetLinger(0)
+	}
+	c.Close()
+}
+
+// requestResponse sends one byte there and back.
+func requestResponse(nw network, p *params) (map[string]float64, error) {
+	clients, servers, err := connect(nw, 1)
+	if err != nil {
+		return nil, err
+	}
+	c, s := clients[0], servers[0]
+	ended := make(chan error, 1)
+	go func() { ended <- echo(s, nw.raw()) }()
+	step := pingPong(c, nw.raw())
+	var latency []float64
+	round := func(until time.Time, note bool) error {
+		last := time.Now()
+		for last.Before(until) {
+			if err := step(); err != nil {
+				return err
+			}
+			now := time.Now()
+			if note {
+				latency = append(latency, float64(now.Sub(last).Nanoseconds())/1000)
+			}
+			last = now
+		}
+		return nil
+	}
+	latency = make([]float64, 0, 1<<20)
+	if err := round(time.Now().Add(p.warm), false); err != nil {
+		return nil, err
+	}
+	sp := p.begin()
+	if err := round(time.Now().Add(p.measure), true); err != nil {
+		return nil, err
+	}
+	seconds, cpu, mallocs := sp.end()
+	abort(c)
+	abort(s)
+	<-ended
+	return rates(latency, seconds, cpu, mallocs), nil
+}
+
+func rates(latency []float64, seconds, cpu, mallocs float64) map[string]float64 {
+	n := float64(len(latency))
+	m := map[string]float64{"per_s": n / seconds, "per_cpu-s": n / cpu, "allocs/op": mallocs / max(n, 1), "cpus": cpu / seconds}
+	if len(latency) > 0 {
+		slices.Sort(latency)
+		m["p50_us"] = latency[len(latency)/2]
+		m["p99_us"] = latency[len(latency)*99/100]
+	}
+	return m
+}
+
+func echo(c net.Conn, raw bool) error {
+	if f := flowOf(c, raw); f != nil {
+		ctx := context.Background()
+		for {
+			b, err := f.Read(ctx)
+			if err != nil {
+				return err
+			}
+			if err := f.Write(ctx, b); err != nil {
+				return err
+			}
+		}
+	}
+	b := make([]byte, 1)
+	for {
+		if _, err := io.ReadFull(c, b); err != nil {
+			return err
+		}
+		if _, err := c.Write(b); err != nil {
+			return err
+		}
+	}
+}
+
+func pingPong(c net.Conn, raw bool) func() error {
+	if f := flowOf(c, raw); f != nil {
+		ctx := context.Background()
+		return func() error {
+			if err := f.Write(ctx, api.NewBuffer(make([]byte, 1))); err != nil {
+				return err
+			}
+			b, err := f.Read(ctx)
+			if err == nil {
+				b.Release()
+			}
+			return err
+		}
+	}
+	b := make([]byte, 1)
+	return func() error {
+		if _, err := c.Write(b); err != nil {
+			return err
+		}
+		_, err := c.Read(b)
+		return err
+	}
+}
+
+// connections opens and closes, with a byte there and back between.
+type connections struct{ workers int }
+
+func (w connections) run(nw network, p *params) (map[string]float64, error) {
+	var servers sync.WaitGroup
+	var listeners []net.Listener
+	for port := range ports {
+		l, err := nw.listen(firstPort + port)
+		if err != nil {
+			return nil, err
+		}
+		listeners = append(listeners, l)
+		servers.Go(func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go func() {
+					defer c.Close()
+					b := make([]byte, 1)
+					if _, err := io.ReadFull(c, b); err != nil {
+						return
+					}
+					if _, err := c.Write(b); err == nil {
+						c.Read(b) // the client closes first
+					}
+				}()
+			}
+		})
+	}
+	once := func(worker, i int) error {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		c, err := nw.dial(ctx, firstPort+(worker+i)%ports)
+		if err != nil {
+			return fmt.Errorf("dial: %w", err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(5 * time.Second))
+		b := make([]byte, 1)
+		if _, err := c.Write(b); err != nil {
+			return err
+		}
+		_, err = io.ReadFull(c, b)
+		return err
+	}
+	var failed atomic.Int64
+	var lastErr atomic.Pointer[error]
+	round := func(d time.Duration) []float64 {
+		until := time.Now().Add(d)
+		all := make([][]float64, w.workers)
+		var wg sync.WaitGroup
+		for worker := range w.workers {
+			wg.Go(func() {
+				for i := 0; ; i++ {
+					start := time.Now()
+					if !start.Before(until) {
+						return
+					}
+					if err := once(worker, i); err != nil {
+						failed.Add(1)
+						lastErr.Store(&err)
+						continue
+					}
+					all[worker] = append(all[worker], float64(time.Since(start).Nanoseconds())/1000)
+				}
+			})
+		}
+		wg.Wait()
+		return slices.Concat(all...)
+	}
+	round(p.warm)
+	failed.Store(0)
+	s := p.begin()
+	latency := round(p.measure)
+	seconds, cpu, mallocs := s.end()
+	for _, l := range listeners {
+		l.Close()
+	}
+	if len(latency) == 0 {
+		if err := lastErr.Load(); err != nil {
+			return nil, *err
+		}
+		return nil, errors.New("no connection was made")
+	}
+	m := rates(latency, seconds, cpu, mallocs)
+	m["failed"] = float64(failed.Load())
+	return m, nil
+}
