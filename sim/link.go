@@ -268,7 +268,7 @@ type LinkStats struct {
 }
 
 // Drops returns how many packets were lost in all.
-func (s *LinkStats) Drops() (n uint64) {
+func (s LinkStats) Drops() (n uint64) {
 	for _, d := range s.Dropped {
 		n += d
 	}

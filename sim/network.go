@@ -110,9 +110,13 @@ type node struct {
 	tap   func(now Time, p *path, pkt *packet, out bool)
 }
 
-func (v *node) Name() string     { return v.name }
+// Name implements Node.
+func (v *node) Name() string { return v.name }
+
+// Addr implements Node.
 func (v *node) Addr() netip.Addr { return v.addr }
-func (v *node) base() *node      { return v }
+
+func (v *node) base() *node { return v }
 
 // A Router forwards packets along the way with the fewest links, and tells senders
 // what it cannot forward, by ICMP.

@@ -153,9 +153,6 @@ func (p *path) send(now Time, pkt *packet) {
 		p.drop(now, pkt, DropPolicer)
 		return
 	}
-	if d.MarkBytes > 0 && p.waitingBytes > d.MarkBytes && pkt.mark() {
-		p.stats.Marked++
-	}
 	pkt.queued = now
 	if p.waiting.len() == 0 && p.freeAt <= now && (d.Shaper == nil || p.shaper.when(now, min(pkt.size, d.Shaper.Burst)) <= now) {
 		if p.freeAt < now {
@@ -167,6 +164,9 @@ func (p *path) send(now Time, pkt *packet) {
 	if !p.room(pkt.size) {
 		p.drop(now, pkt, DropQueue)
 		return
+	}
+	if d.MarkBytes > 0 && p.waitingBytes > d.MarkBytes && pkt.mark() {
+		p.stats.Marked++
 	}
 	p.account(now)
 	p.waiting.push(pkt)

@@ -23,9 +23,8 @@ func TestScenarios(t *testing.T) {
 			if s.Title == "" || s.Name() != name {
 				t.Errorf("title %q, name %q", s.Title, s.Name())
 			}
-			if testing.Short() {
-				s.Duration = min(s.Duration, config.Duration(2*time.Second))
-			}
+			s.Duration = min(s.Duration, config.Duration(25*time.Second))
+			s.Warmup = min(s.Warmup, s.Duration/2)
 			e, err := s.Run(scenario.RunOptions{})
 			if err != nil {
 				t.Fatal(err)
@@ -35,7 +34,7 @@ func TestScenarios(t *testing.T) {
 				if f.Error != "" {
 					t.Errorf("%s: %s", f.Name, f.Error)
 				}
-				if f.Bytes == 0 && !testing.Short() {
+				if f.Bytes == 0 {
 					t.Errorf("%s: nothing arrived", f.Name)
 				}
 			}
