@@ -57,7 +57,7 @@ func (s *Stack) open(dst netip.AddrPort, cfg *api.FlowConfig) (*Flow, error) {
 	sh := s.shards[0]
 	now := sh.enter()
 	if sh.closed || s.leaving.Load() {
-		sh.mu.Unlock()
+		sh.exit()
 		return nil, api.ErrDisconnected
 	}
 	flow, err := sh.host.Resolve(cfg)
@@ -66,11 +66,11 @@ func (s *Stack) open(dst netip.AddrPort, cfg *api.FlowConfig) (*Flow, error) {
 		src, err = sh.host.Route(dst.Addr(), flow.Local.Addr().Unmap())
 	}
 	if err != nil {
-		sh.mu.Unlock()
+		sh.exit()
 		return nil, err
 	}
 	if port := flow.Local.Port(); port != 0 {
-		sh.mu.Unlock()
+		sh.exit()
 		return s.openFrom(netip.AddrPortFrom(src, port), dst, &flow)
 	}
 	// Ports come from shard 0 in small lots, because the shard in which one is
@@ -85,7 +85,7 @@ func (s *Stack) open(dst netip.AddrPort, cfg *api.FlowConfig) (*Flow, error) {
 				break
 			}
 		}
-		sh.mu.Unlock()
+		sh.exit()
 		for _, p := range ports {
 			if s.listening(p) {
 				continue
@@ -114,7 +114,7 @@ func (s *Stack) openFrom(src, dst netip.AddrPort, cfg *api.FlowConfig) (*Flow, e
 	f := newFlow(sh, src, dst, cfg.Notify)
 	now := sh.enter()
 	if sh.closed || s.leaving.Load() {
-		sh.mu.Unlock()
+		sh.exit()
 		return nil, api.ErrDisconnected
 	}
 	c, err := sh.host.Dial(now, src, dst, cfg, f)

@@ -103,7 +103,7 @@ func (s *Stack) unfinished() (open, unsent int) {
 				unsent++
 			}
 		}
-		sh.mu.Unlock()
+		sh.exit()
 	}
 	return open, unsent
 }

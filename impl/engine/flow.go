@@ -254,14 +254,14 @@ func (f *Flow) wakeAll() {
 // CloseReason implements api.Flow.
 func (f *Flow) CloseReason() error {
 	f.shard.mu.Lock()
-	defer f.shard.mu.Unlock()
+	defer f.shard.exit()
 	return f.conn.CloseReason()
 }
 
 // Info implements api.Flow.
 func (f *Flow) Info() api.Info {
 	now := f.shard.enter()
-	defer f.shard.mu.Unlock()
+	defer f.shard.exit()
 	return f.shard.stack.info(now, f.conn)
 }
 

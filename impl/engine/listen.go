@@ -45,7 +45,7 @@ func (s *Stack) Listen(port uint16, cfg *api.ListenConfig, h api.Handler) (uint1
 	sh := s.shards[0]
 	sh.mu.Lock()
 	flow, err := sh.host.Resolve(&cfg.Flow)
-	sh.mu.Unlock()
+	sh.exit()
 	if err != nil {
 		return fail(err)
 	}
@@ -63,6 +63,7 @@ func (s *Stack) Listen(port uint16, cfg *api.ListenConfig, h api.Handler) (uint1
 	}
 	l.User = l
 
+	defer s.settle() // when s.mu is free
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.left {

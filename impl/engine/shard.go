@@ -25,6 +25,8 @@ const (
 //	now := s.enter()
 //	... calls of s.host and of its connections, then s.host.Touch ...
 //	s.leave(now)
+//
+// or, if it has only been looked at, ends with s.exit().
 type shard struct {
 	stack *Stack
 	timer clock.Timer
@@ -61,6 +63,17 @@ func newShard(s *Stack, cfg *host.Config) (*shard, error) {
 func (s *shard) enter() clock.Time {
 	s.mu.Lock()
 	return s.stack.clock.Now()
+}
+
+// exit lets go of the lock after nothing but a look. A link may have found it taken
+// meanwhile, and what it left in the backlog must not wait for the next event.
+func (s *shard) exit() {
+	s.mu.Unlock()
+	if s.backlogged() && s.mu.TryLock() {
+		now := s.stack.clock.Now()
+		s.drain(now)
+		s.leave(now)
+	}
 }
 
 // due is called by the timer.

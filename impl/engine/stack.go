@@ -244,7 +244,7 @@ func (s *Stack) Info() api.StackInfo {
 	for _, sh := range s.shards {
 		sh.mu.Lock()
 		st := sh.host.Stats()
-		sh.mu.Unlock()
+		sh.exit()
 		sh.backlogMu.Lock()
 		info.Drops[api.DropBacklog] += sh.backlogDrops
 		sh.backlogMu.Unlock()
@@ -310,7 +310,7 @@ func (s *Stack) Flows() iter.Seq[api.Info] {
 			for info := range sh.host.TimeWaits(now) {
 				infos = append(infos, info)
 			}
-			sh.mu.Unlock()
+			sh.exit()
 		}
 	}
 }
