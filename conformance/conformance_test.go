@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/sluicenet/sluice/conformance"
 	"github.com/sluicenet/sluice/conformance/targets"
 )
@@ -26,6 +28,7 @@ func TestTargets(t *testing.T) {
 
 // allPass is conformance.Run that allows neither a skip nor a deviation.
 func allPass(t *testing.T, target conformance.Target) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent()) // no case leaves a goroutine behind
 	cases := conformance.Cases()
 	for i := range cases {
 		for _, family := range []conformance.Family{conformance.IPv4, conformance.IPv6} {

@@ -53,7 +53,9 @@ type Bench struct {
 
 	flight []packet // sent, from head on not all acknowledged or lost
 	head   int
-	acks   int // index in flight of the next to be acknowledged
+	acks   int       // index in flight of the next to be acknowledged
+	scan   int       // ... of the next to be examined for loss
+	newest [3]uint64 // sequence numbers of the last to be acknowledged
 
 	una, nxt    uint64
 	linkFree    cc.Time
@@ -276,8 +278,9 @@ func (b *Bench) acknowledge() {
 
 	priorUna := b.una
 	lost := int64(0)
-	for i := b.head; i+2 < b.acks; i++ { // three later ones have arrived
-		if q := &b.flight[i]; q.dropped && !q.gone && b.ackedAfter(i) >= 3 {
+	b.newest = [3]uint64{p.Seq, b.newest[0], b.newest[1]}
+	for b.scan = max(b.scan, b.head); b.flight[b.scan].Seq < b.newest[2]; b.scan++ {
+		if q := &b.flight[b.scan]; q.dropped && !q.gone { // three later ones have arrived
 			lost += b.lose(q)
 		}
 	}
@@ -328,16 +331,6 @@ func (b *Bench) acknowledge() {
 	b.C.OnAck(&b.ack)
 }
 
-// ackedAfter returns how many of the packets after the i-th have arrived, up to three.
-func (b *Bench) ackedAfter(i int) (n int) {
-	for j := b.acks; j > i && n < 3; j-- {
-		if b.flight[j].acked {
-			n++
-		}
-	}
-	return n
-}
-
 // lose marks a packet as lost, and returns its bytes.
 func (b *Bench) lose(p *packet) int64 {
 	p.gone = true
@@ -358,7 +351,7 @@ func (b *Bench) trim() {
 	}
 	if b.head > 64 && b.head > len(b.flight)/2 {
 		b.flight = append(b.flight[:0], b.flight[b.head:]...)
-		b.acks = max(0, b.acks-b.head)
+		b.acks, b.scan = max(0, b.acks-b.head), max(0, b.scan-b.head)
 		b.head = 0
 	}
 }

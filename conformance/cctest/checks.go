@@ -54,7 +54,7 @@ func checkFloor(f cc.Factory, o Options) error {
 			return fmt.Errorf("%s: the window is %d with segments of %d, %v", name, small, MSS, b)
 		}
 	}
-	r, err := newRig(f, o, 1)
+	r, err := newRig(f, o, 1, true)
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func checkFloor(f cc.Factory, o Options) error {
 // checkUnused sends less than the window allows.
 func checkUnused(f cc.Factory, o Options) error {
 	for _, congested := range []bool{false, true} {
-		r, err := newRig(f, o, 1)
+		r, err := newRig(f, o, 1, true)
 		if err != nil {
 			return err
 		}
@@ -110,11 +110,10 @@ func checkUnused(f cc.Factory, o Options) error {
 // checkMonth takes 30 days at a packet a second, limited by the application and by
 // the receiver, with a loss now and then; a year of idleness; and growth without end.
 func checkMonth(f cc.Factory, o Options) error {
-	r, err := newRig(f, o, 1)
+	r, err := newRig(f, o, 1, true)
 	if err != nil {
 		return err
 	}
-	r.scribble = true // allocates nothing
 	start := r.answer.Cwnd
 	const seconds = 30 * 24 * 3600
 	for i := range seconds {
@@ -144,10 +143,9 @@ func checkMonth(f cc.Factory, o Options) error {
 	}
 	// Growth without a loss, in slow start and after it.
 	for _, congested := range []bool{false, true} {
-		if r, err = newRig(f, o, 1); err != nil {
+		if r, err = newRig(f, o, 1, true); err != nil {
 			return err
 		}
-		r.scribble = true
 		if congested {
 			if err := r.do(call{kind: callLoss, n: r.answer.Cwnd}); err != nil {
 				return err
@@ -222,11 +220,10 @@ func decode(b []byte) call {
 
 // runScript makes the calls that data stand for.
 func runScript(f cc.Factory, o Options, data []byte) error {
-	r, err := newRig(f, o, 1)
+	r, err := newRig(f, o, 1, true)
 	if err != nil {
 		return err
 	}
-	r.scribble = true
 	for i := 0; len(data) >= callSize && i < 1000; i++ {
 		if err := r.do(decode(data[:callSize])); err != nil {
 			return fmt.Errorf("call %d: %w", i, err)
@@ -249,19 +246,18 @@ func checkHostile(f cc.Factory, o Options) error {
 // not outlive the call, and between that tells others something else.
 func checkDeterminism(f cc.Factory, o Options) error {
 	for seed := range uint64(60) {
-		a, err := newRig(f, o, seed)
+		a, err := newRig(f, o, seed, false)
 		if err != nil {
 			return err
 		}
-		b, err := newRig(f, o, seed)
+		b, err := newRig(f, o, seed, true)
 		if err != nil {
 			return err
 		}
-		other, err := newRig(f, o, seed+1)
+		other, err := newRig(f, o, seed+1, false)
 		if err != nil {
 			return err
 		}
-		b.scribble = true
 		data, noise := script(seed, 100), script(seed+1000, 100)
 		for i := 0; i+callSize <= len(data); i += callSize {
 			c := decode(data[i:])
@@ -280,11 +276,10 @@ func checkDeterminism(f cc.Factory, o Options) error {
 }
 
 func checkAllocation(f cc.Factory, o Options) error {
-	r, err := newRig(f, o, 1)
+	r, err := newRig(f, o, 1, true)
 	if err != nil {
 		return err
 	}
-	r.scribble = true
 	ack := call{kind: callAck, after: time.Millisecond, n: MSS, rtt: 40 * time.Millisecond, between: 40 * time.Millisecond, flags: flagLimited | flagValid}
 	one := func(k kind, flags uint8) {
 		c := ack

@@ -56,8 +56,8 @@ func (c *small) OnAck(ev *cc.AckEvent) {
 			c.cwnd = max(c.cwnd/2, c.mss)
 		}
 	case "keeps the event":
-		if c.last != nil && c.last.Delivered > 0 && grow {
-			c.cwnd = min(c.cwnd+1, limit)
+		if c.last != nil && grow {
+			c.cwnd = min(c.cwnd+c.last.Delivered%2, limit)
 		}
 		c.last = ev
 	case "keeps the Env":

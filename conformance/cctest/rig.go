@@ -79,17 +79,20 @@ type rig struct {
 	sent     *cc.SentPacket
 }
 
-func newRig(f cc.Factory, o Options, seed uint64) (*rig, error) {
+// newRig makes a controller. With scribble, no argument outlives its call.
+func newRig(f cc.Factory, o Options, seed uint64, scribble bool) (*rig, error) {
 	env := Env(seed)
 	c, err := f.New(env, o.Opts)
 	if err != nil {
 		return nil, err
 	}
-	*env = cc.Env{MSS: -1, InitialWindow: -1} // valid during the call only
+	if scribble {
+		*env = cc.Env{MSS: -1, InitialWindow: -1}
+	}
 	if c == nil {
 		return nil, errors.New("New returned neither a controller nor an error")
 	}
-	r := &rig{c: c, o: o, mss: MSS, now: 1, una: 1 << 32, nxt: 1<<32 + 10*MSS,
+	r := &rig{c: c, o: o, scribble: scribble, mss: MSS, now: 1, una: 1 << 32, nxt: 1<<32 + 10*MSS,
 		ack: new(cc.AckEvent), cong: new(cc.CongestionEvent), sent: new(cc.SentPacket)}
 	r.answer = c.Control()
 	return r, r.sane()
