@@ -69,7 +69,10 @@ func (c *Conn) checkController(now clock.Time) error {
 	}
 	mss := c.mss
 	c.mss = c.announcedMSS
-	_, err := c.cfg.Controller.New(c.env(now), c.cfg.ControllerOptions)
+	ctl, err := c.cfg.Controller.New(c.env(now), c.cfg.ControllerOptions)
+	if err == nil {
+		c.chooseECN(ctl)
+	}
 	c.mss = mss
 	c.ctlName = c.cfg.Controller.Name()
 	return err
@@ -85,6 +88,7 @@ func (c *Conn) startCongestionControl(now clock.Time) {
 	c.ctl, c.told, c.lossDetection = ctl, new(controllerEvents), new(lossDetection)
 	c.rate.deliveredAt, c.rate.firstSent = now, now
 	c.rate.roundEnd = c.sndNxt
+	c.ecn.end = c.sndNxt
 	c.maxFlight = c.initialWindow()
 	c.takeControl()
 }
@@ -102,7 +106,7 @@ func (c *Conn) takeControl() {
 	k := c.ctl.Control()
 	c.control = k
 	c.ssthresh = min(max(k.Ssthresh, c.mss), cc.NoThreshold)
-	if _, owner := c.ctl.(cc.RecoveryOwner); owner || c.phase != cc.Recovery {
+	if !c.engineLeads() {
 		c.cwnd = max(min(k.Cwnd, c.p.MaxWindow), c.mss)
 	}
 	if k.Pacing <= 0 {

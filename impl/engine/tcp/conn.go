@@ -67,6 +67,8 @@ type Conn struct {
 	challengeAt clock.Time
 	challenged  bool
 
+	ecn ecnState
+
 	// Options negotiated.
 	sackOK, tsOK, scaleOK bool
 	sndScale, rcvScale    uint8

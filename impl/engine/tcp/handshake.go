@@ -33,6 +33,7 @@ func NewPassive(now clock.Time, cfg *Config, syn *Segment) (*Conn, error) {
 	c.state = api.StateSynReceived
 	c.sackOK, c.tsOK, c.scaleOK = !c.p.NoSACK, !c.p.NoTimestamps, !c.p.NoWindowScale
 	c.takeSyn(now, syn)
+	c.ecnTakeSyn(syn.TCP.Flags)
 	c.synDue = true
 	c.stats.segsReceived++
 	c.watchUser(now)
@@ -112,10 +113,12 @@ func (c *Conn) segmentSynSent(now clock.Time, s *Segment) {
 	c.rcvEdge = c.rcvNxt + uint64(c.synWindow) // as our SYN announced
 	if !ackOK {
 		// Simultaneous open (MUST-10): the SYN becomes a SYN-ACK.
+		c.ecnTakeSyn(h.Flags)
 		c.setState(api.StateSynReceived)
 		c.synDue = true
 		return
 	}
+	c.ecnTakeSynAck(h.Flags)
 	c.synDue = false
 	c.sndUna = c.iss + 1
 	c.sndEdge = c.sndUna + uint64(h.Window)
@@ -159,6 +162,7 @@ func (c *Conn) pollSyn(now clock.Time, out *Out) {
 		c.cfg.Counters.Retransmits++
 	}
 	c.header(now, out, c.iss, flags)
+	out.TCP.Flags |= c.ecnSyn(flags)
 	o := &out.TCP.Options
 	o.HasMSS, o.MSS = true, uint16(c.announcedMSS) // SHLD-5, MAY-3
 	o.SACKPermitted = c.sackOK

@@ -19,7 +19,7 @@ func (c *Conn) Info(now clock.Time) api.Info {
 		SRTT: c.rtt.srtt, RTTVar: c.rtt.rttvar, MinRTT: c.rtt.min, RTO: c.currentRTO(), Backoff: c.backoff,
 		SendMSS: c.mss, RecvMSS: c.announcedMSS, PathMTU: c.pathMTU,
 		SendWindowScale: -1, RecvWindowScale: -1,
-		SACK: c.sackOK, Timestamps: c.tsOK,
+		SACK: c.sackOK, Timestamps: c.tsOK, ECN: c.ecn.ok,
 		BytesSent: c.stats.bytesSent, BytesReceived: c.stats.bytesReceived,
 		BytesRetransmitted: c.stats.bytesRexmit, BytesAcked: c.Acked(),
 		SegmentsSent: c.stats.segsSent, SegmentsReceived: c.stats.segsReceived,

@@ -29,7 +29,7 @@ func (renoFactory) New(e *cc.Env, _ string) (cc.Controller, error) {
 }
 
 func (r *testReno) OnAck(e *cc.AckEvent) {
-	if !e.CwndLimited || e.Phase == cc.Recovery {
+	if !e.CwndLimited || e.Phase == cc.Recovery || e.Phase == cc.CWR {
 		return
 	}
 	if r.cwnd < r.ssthresh {
@@ -78,6 +78,7 @@ func (b *testBudget) Release(n int64) {
 // channel is what lies between two connections, in one direction.
 type channel struct {
 	loss, reorder, dup float64
+	mark               float64 // share of what is ECT that gets a CE mark
 	delay, jitter      time.Duration
 }
 
@@ -191,7 +192,7 @@ func (p *pair) send(from int, out *Out) {
 	}
 	if h.Flags&wire.ACK != 0 && h.Flags&(wire.SYN|wire.RST) == 0 {
 		// A window is never taken back, but for the rounding of its scale.
-		edge := c.rcvNxt + uint64(h.Window)<<c.rcvScale
+		edge := unwrap(c.rcvNxt, h.Ack) + uint64(h.Window)<<c.rcvScale
 		if edge+uint64(1)<<c.rcvScale-1 < p.edge[from] {
 			p.t.Fatalf("window of %d retracted from %d to %d", from, p.edge[from], edge)
 		}
@@ -222,14 +223,16 @@ func (p *pair) send(from int, out *Out) {
 		if int64(hh.HeaderLen())+20+n > c.pathMTU {
 			p.t.Fatalf("packet of %d bytes, MTU %d", int64(hh.HeaderLen())+20+n, c.pathMTU)
 		}
-		p.put(1-from, hh, data[:n])
+		p.put(1-from, hh, data[:n], out.ECN)
+		h.Flags &^= wire.CWR
 		data = data[n:]
 		seq += uint32(n)
 	}
 }
 
-func (p *pair) put(to int, h wire.TCP, data []byte) {
+func (p *pair) put(to int, h wire.TCP, data []byte, ecn uint8) {
 	copies := 1
+	ce := p.ch.mark > 0 && ecn == codepointECT0 && p.rng.Float64() < p.ch.mark
 	if p.rng.Float64() < p.ch.loss {
 		copies = 0
 	}
@@ -245,7 +248,7 @@ func (p *pair) put(to int, h wire.TCP, data []byte) {
 			d += p.ch.delay / 2
 		}
 		p.order++
-		s := Segment{TCP: h, Len: int64(len(data))}
+		s := Segment{TCP: h, Len: int64(len(data)), CE: ce}
 		if len(data) > 0 {
 			s.Payload = []api.Buffer{*api.CopyBuffer(data)}
 		}

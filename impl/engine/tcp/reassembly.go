@@ -22,10 +22,13 @@ const (
 	copyBelow = 4 << 10
 )
 
-// worthKeeping reports whether b may be queued as it is: nobody else sees it,
-// so that Read can hand it up (R1), and it wastes little.
+// worthKeeping reports whether b may be queued as it is: it wastes little, and
+// nobody else sees it, so that Read can hand it up (R1). A large one is kept also
+// while somebody does, as the peer's send queue at the other end of a link in
+// memory: as a rule that has let go of it by the time of the Read, which otherwise
+// makes the copy.
 func worthKeeping(b *api.Buffer) bool {
-	return b.Exclusive() && b.MemSize() <= 2*int64(b.Len())
+	return b.MemSize() <= 2*int64(b.Len()) && (b.Len() >= largePage || b.Exclusive())
 }
 
 // rcvBuf is a buffer of which the first used bytes hold data.

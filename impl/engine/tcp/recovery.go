@@ -74,7 +74,11 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 	if c.ctl == nil || c.state == api.StateClosed {
 		return
 	}
-	if c.phase == cc.Recovery {
+	ece := c.ecn.ok && h.Flags&wire.ECE != 0
+	if ece {
+		c.ecnCongestion(now, cum, delivered, before)
+	}
+	if c.engineLeads() {
 		c.prrAck(delivered, cum > 0 && lost == 0)
 	}
 	if delivered > 0 {
@@ -94,6 +98,7 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 			RwndLimited: c.limit == limitRwnd,
 			MaxFlight:   c.maxFlight,
 			TotalLost:   c.rate.lost, TotalDelivered: c.rate.delivered,
+			ECE: ece,
 		}
 		e.RTT = cc.RTT{Sample: rtt, Smoothed: c.rtt.srtt, Var: c.rtt.rttvar, Min: c.rtt.min}
 		c.ctl.OnAck(e)
@@ -221,6 +226,9 @@ func (c *Conn) detectLoss(now clock.Time, cum, sacked, delivered int64) (lost in
 	if (c.phase == cc.Recovery || c.phase == cc.Loss) && c.sndUna >= c.recoveryPoint {
 		c.leaveRecovery(now)
 	}
+	if c.phase == cc.CWR && c.sndUna >= c.recoveryPoint {
+		c.leaveCWR()
+	}
 	edge := uint64(0)
 	if c.sackOK {
 		edge = c.sb.lossEdge(c.mss)
@@ -244,9 +252,11 @@ func (c *Conn) detectLoss(now clock.Time, cum, sacked, delivered int64) (lost in
 		} else if enter {
 			return c.enterRecovery(now, edge, delivered)
 		}
-		if c.dupAcks > 0 || len(c.sb.ranges) > 0 {
+		switch {
+		case c.phase == cc.CWR:
+		case c.dupAcks > 0 || len(c.sb.ranges) > 0:
 			c.phase = cc.Disorder
-		} else {
+		default:
 			c.phase = cc.Open
 			c.limitedTx = 0
 		}
@@ -313,7 +323,13 @@ func (c *Conn) flightSize() int64 {
 // inFlight was the pipe before that.
 func (c *Conn) beginRecovery(now clock.Time, lost, inFlight, delivered int64) {
 	flight := max(c.flightSize()-c.limitedTx, c.mss) // RFC 5681, section 3.2, step 2
+	// An echo and a loss in one window are answered once (RFC 3168, section 6.1.2),
+	// and that is not undone if the loss turns out to be none.
+	answered := c.phase == cc.CWR && c.engineLeads()
 	c.beginUndo(cc.LossDetected)
+	if answered {
+		c.undo = undoState{}
+	}
 	c.tlp = tlpState{}
 	c.tm.stop(tmProbe)
 	c.lossCount = lost
@@ -323,7 +339,11 @@ func (c *Conn) beginRecovery(now clock.Time, lost, inFlight, delivered int64) {
 	c.forceRexmit = true
 	c.limitedTx = 0
 	c.sb.highRxt = c.sndUna
-	c.congested(now, cc.LossDetected, lost, flight, inFlight, false)
+	if answered {
+		c.ecnReduced()
+	} else {
+		c.congested(now, cc.LossDetected, lost, flight, inFlight, false)
+	}
 	if o, ok := c.ctl.(cc.RecoveryOwner); ok {
 		o.EnterRecovery(now, inFlight)
 		c.takeControl()
@@ -339,7 +359,8 @@ func (c *Conn) congested(now clock.Time, kind cc.CongestionKind, lost, flight, i
 		InFlight: inFlight, SndNxt: c.sndNxt, Repeat: repeat,
 	}
 	c.ctl.OnCongestion(&c.told.cong)
-	c.maxFlight = 0
+	c.maxFlight = flight
+	c.ecnReduced()
 	c.takeControl()
 }
 
@@ -359,9 +380,9 @@ func (c *Conn) leaveRecovery(now clock.Time) {
 	c.takeControl() // cwnd <- what the controller set at the start: ssthresh
 }
 
-// prrAck is RFC 9937, section 6.2: cwnd during recovery.
+// prrAck is RFC 9937, section 6.2: cwnd while the engine leads it.
 func (c *Conn) prrAck(delivered int64, safe bool) {
-	if _, owner := c.ctl.(cc.RecoveryOwner); owner || delivered == 0 {
+	if delivered == 0 {
 		return
 	}
 	p := &c.prr
@@ -379,7 +400,7 @@ func (c *Conn) prrAck(delivered int64, safe bool) {
 		n = min(ssthresh-inFlight, n)
 	}
 	n = max(n, 0)
-	if p.out == 0 && n == 0 { // force a fast retransmit
+	if p.out == 0 && n == 0 && c.phase == cc.Recovery { // force a fast retransmit
 		n = c.mss
 	}
 	c.cwnd = max(min(inFlight+n, c.p.MaxWindow), c.mss)

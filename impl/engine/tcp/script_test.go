@@ -38,6 +38,8 @@ const (
 	fPSH = wire.PSH
 	fACK = wire.ACK
 	fURG = wire.URG
+	fECE = wire.ECE
+	fCWR = wire.CWR
 )
 
 // fixedFactory makes controllers with a window of so many segments.
@@ -59,6 +61,7 @@ type scriptConfig struct {
 	gso     int64
 	mtu     int64
 	cc      cc.Factory
+	ecn     bool // the peer asks for ECN, and the SYN-ACK agrees
 }
 
 func (sc scriptConfig) start(t testing.TB) (*script, *Config) {
@@ -118,12 +121,17 @@ func (sc scriptConfig) listen(t testing.TB) *script {
 	if s.ts {
 		g.TCP.Options.TSval = s.tsval()
 	}
+	agree := wire.Flags(0)
+	if sc.ecn {
+		g.TCP.Flags |= fECE | fCWR
+		agree = fECE
+	}
 	c, err := NewPassive(s.now, cfg, g)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.c = c
-	s.want(fSYN|fACK, 0, 1, 0)
+	s.want(fSYN|fACK|agree, 0, 1, 0)
 	return s
 }
 
@@ -135,7 +143,11 @@ func (sc scriptConfig) dial(t testing.TB) *script {
 		t.Fatal(err)
 	}
 	s.c = c
-	s.want(fSYN, 0, 0, 0)
+	ask := wire.Flags(0)
+	if sc.params.ECN == ECNOn {
+		ask = fECE | fCWR
+	}
+	s.want(fSYN|ask, 0, 0, 0)
 	s.state(api.StateSynSent)
 	return s
 }

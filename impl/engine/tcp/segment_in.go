@@ -58,11 +58,16 @@ func (c *Conn) segmentSynchronised(now clock.Time, s *Segment) {
 	if c.state == api.StateSynReceived && h.Flags&wire.SYN != 0 && seq == c.irs {
 		switch {
 		case h.Flags&(wire.ACK|wire.RST) == wire.ACK && !c.passive:
-			h.Flags &^= wire.SYN
+			c.ecn.ok = c.ecn.ok && h.Flags&(wire.ECE|wire.CWR) == wire.ECE
+			h.Flags &^= wire.SYN | wire.ECE | wire.CWR // of ECN's negotiation
 			seq++
 			h.Seq++
 		case h.Flags&(wire.ACK|wire.RST) == 0:
-			// The SYN again: our SYN-ACK was lost.
+			// The SYN again: our SYN-ACK was lost. If the peer has given up asking
+			// for ECN, it is not used (RFC 3168, section 6.1.1).
+			if h.Flags&(wire.ECE|wire.CWR) != wire.ECE|wire.CWR {
+				c.ecn.ok = false
+			}
 			c.drop(api.DropSyn)
 			if c.mayChallenge(now) {
 				c.synDue = true
@@ -130,6 +135,7 @@ func (c *Conn) segmentSynchronised(now clock.Time, s *Segment) {
 	if c.state == api.StateClosed || c.state == api.StateTimeWait {
 		return
 	}
+	c.ecnReceive(s)
 	c.segmentText(now, s, seq)
 }
 

@@ -17,6 +17,9 @@ func (c *Conn) Poll(now clock.Time, out *Out) bool {
 		c.pollReset(now, out)
 		return true
 	}
+	if len(c.ecn.prior) > 0 && c.state != api.StateClosed && c.pollPriorAck(now, out) {
+		return true
+	}
 	switch c.state {
 	case api.StateClosed:
 		return false
@@ -64,6 +67,7 @@ func (c *Conn) header(now clock.Time, out *Out, seq uint64, flags wire.Flags) {
 		h.Ack = uint32(c.rcvNxt)
 		h.Options.TSecr = c.tsRecent
 		if flags&wire.SYN == 0 {
+			h.Flags |= c.ecnEcho()
 			c.fillSack(&h.Options)
 		}
 		c.lastAckSent = c.rcvNxt
@@ -161,6 +165,10 @@ func (c *Conn) pollNew(now clock.Time, out *Out, room int64) bool {
 		}
 		return false
 	}
+	if c.tm.armed(tmCWR) {
+		c.noteLimit(limitOther)
+		return false
+	}
 	wnd := c.usable()
 	if wnd <= 0 { // full, or shrunk: SHLD-15
 		c.noteLimit(limitRwnd)
@@ -168,6 +176,9 @@ func (c *Conn) pollNew(now clock.Time, out *Out, room int64) bool {
 	}
 	size := c.segmentSize()
 	n := min(avail, wnd, c.burst(size))
+	if c.ecn.cwrDue { // for one segment, and not for each of a super-packet
+		n = min(n, size)
+	}
 	if room < min(max(n, 1), c.mss) && c.pipe() > 0 {
 		c.noteLimit(limitCwnd)
 		return false
@@ -251,6 +262,7 @@ func (c *Conn) sendNew(now clock.Time, out *Out, n, size int64, fin bool) {
 	c.urgentField(&out.TCP, c.sndNxt)
 	c.announceUp = false
 	c.payload(out, c.sndNxt, n, size)
+	c.ecnMark(out, n)
 	c.stampSend(now, &r)
 	c.sb.push(r)
 	c.sndNxt = r.end
@@ -323,7 +335,7 @@ func (c *Conn) payload(out *Out, seq uint64, n, size int64) {
 
 // sent keeps the books for n sequence numbers that have just left.
 func (c *Conn) sent(now clock.Time, n int64) {
-	if c.phase == cc.Recovery {
+	if c.phase == cc.Recovery || c.phase == cc.CWR {
 		c.prr.out += n
 	}
 	c.lastDataSent = now

@@ -17,6 +17,7 @@ const (
 	tmKeepalive
 	tmFinWait2
 	tmPace // not before then may more be sent
+	tmCWR  // ECN: cwnd cannot be reduced further, and new data wait
 	numTimers
 )
 
@@ -83,7 +84,7 @@ func (c *Conn) Timeout(now clock.Time) {
 			c.onKeepaliveTimeout(due)
 		case tmFinWait2:
 			c.end(nil)
-		case tmPace: // Poll goes on
+		case tmPace, tmCWR: // Poll goes on
 		}
 	}
 }

@@ -22,11 +22,14 @@ type tlpState struct {
 	resent bool   // TLP.is_retrans
 }
 
+// mayProbe reports whether no losses are being repaired.
+func (c *Conn) mayProbe() bool { return c.phase == cc.Open || c.phase == cc.CWR }
+
 // armProbe starts the probe timer after something was sent or acknowledged, if a
 // probe would be useful (section 7.2), and reports whether it is running.
 func (c *Conn) armProbe(now clock.Time) {
 	c.tm.stop(tmProbe)
-	if c.ctl == nil || !c.useRACK() || c.phase != cc.Open || len(c.sb.ranges) > 0 ||
+	if c.ctl == nil || !c.useRACK() || !c.mayProbe() || len(c.sb.ranges) > 0 ||
 		c.sndUna == c.sndNxt || c.tlp.end != 0 || c.tlp.due || c.backoff > 0 || !c.tm.armed(tmRetransmit) {
 		return
 	}
@@ -43,7 +46,7 @@ func (c *Conn) armProbe(now clock.Time) {
 
 // onProbeTimeout makes Poll send a probe (section 7.3).
 func (c *Conn) onProbeTimeout(now clock.Time) {
-	if c.sndUna == c.sndNxt || c.phase != cc.Open || c.tlp.end != 0 || c.persisting() {
+	if c.sndUna == c.sndNxt || !c.mayProbe() || c.tlp.end != 0 || c.persisting() {
 		return
 	}
 	c.tlp.due = true
@@ -54,11 +57,11 @@ func (c *Conn) onProbeTimeout(now clock.Time) {
 // allows it, whatever cwnd says, and otherwise the last segment again.
 func (c *Conn) pollTailProbe(now clock.Time, out *Out) bool {
 	c.tlp.due = false
-	if c.sndUna == c.sndNxt || c.phase != cc.Open {
+	if c.sndUna == c.sndNxt || !c.mayProbe() {
 		return false
 	}
 	size := c.segmentSize()
-	if n := min(c.unsent(), c.usable(), size); n > 0 && (n == size || n == c.unsent()) {
+	if n := min(c.unsent(), c.usable(), size); n > 0 && !c.tm.armed(tmCWR) && (n == size || n == c.unsent()) {
 		c.tlp.resent = false
 		c.sendNew(now, out, n, size, c.finPending() && n == c.unsent() && c.usable() > n)
 	} else {

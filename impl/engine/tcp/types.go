@@ -53,6 +53,7 @@ type Params struct {
 	NoSACK                     bool
 	NoTimestamps               bool
 	NoWindowScale              bool
+	ECN                        ECNPolicy
 	NoRACK                     bool // detect losses by RFC 6675 in place of RFC 8985
 }
 
