@@ -28,7 +28,8 @@ type Flow interface {
 	// takes b whole, so that a Write whose context ended has queued nothing.
 	// Success means queued in order, not delivered (W2). The bytes may travel
 	// in any segments (W3). Once the flow is closed, also while Write blocks,
-	// the error matches ErrClosed (W4). An empty b does nothing.
+	// the error matches ErrClosed (W4), also if its keepalive gave it up (K4).
+	// An empty b does nothing.
 	Write(ctx context.Context, b *Buffer) error
 
 	// Writev is Write of several buffers, in order and as one write (V1).

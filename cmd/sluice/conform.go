@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -55,10 +58,15 @@ func conformExplainCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain ID",
 		Short: "Tell what a case demands, and where that stands",
-		Args:  cobra.ExactArgs(1),
+		Long: "Explain tells what a case demands, and where that stands. Instead of a case, such as contract/R3, ID may\n" +
+			"be a requirement, such as R3 or MUST-34: then all cases are explained that prove it.",
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, ok := conformance.Lookup(args[0])
-			if !ok {
+			if c, ok := conformance.Lookup(args[0]); ok {
+				return c.WriteExplanation(cmd.OutOrStdout())
+			}
+			cases := casesFor(args[0])
+			if len(cases) == 0 {
 				var near []string
 				for _, k := range conformance.Cases() {
 					if strings.Contains(strings.ToLower(k.ID+" "+k.Source), strings.ToLower(args[0])) {
@@ -70,10 +78,31 @@ func conformExplainCommand() *cobra.Command {
 				}
 				return misused("no case %q; sluice conform list has them all", args[0])
 			}
-			return c.WriteExplanation(cmd.OutOrStdout())
+			for i, c := range cases {
+				if i > 0 {
+					fmt.Fprintln(cmd.OutOrStdout())
+				}
+				if err := c.WriteExplanation(cmd.OutOrStdout()); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 	}
 }
+
+// casesFor returns the cases that prove a requirement: an id of the contract or of an
+// RFC's list.
+func casesFor(requirement string) (cases []conformance.Case) {
+	for _, c := range conformance.Cases() {
+		if path.Base(c.ID) == requirement || slices.Contains(strings.FieldsFunc(c.Source, notInID), requirement) {
+			cases = append(cases, c)
+		}
+	}
+	return cases
+}
+
+func notInID(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '-' }
 
 func conformRunCommand() *cobra.Command {
 	var glob, name, jsonFile, junitFile string

@@ -32,6 +32,18 @@ func TestConformListAndExplain(t *testing.T) {
 	if status != 0 || !strings.Contains(out, "RFC 9293 section 3.8.6") || !strings.Contains(out, "IPv4 and IPv6") {
 		t.Errorf("explain: status %d\n%s", status, out)
 	}
+	// A requirement stands for the cases that prove it, as the README has it.
+	for id, cases := range map[string][]string{"R3": {"contract/R3", "contract/C5-unread"}, "MUST-34": {"rfc9293/MUST-34"}} {
+		status, out, errs := conform("explain", id)
+		if status != 0 {
+			t.Errorf("explain %s: status %d, %s", id, status, errs)
+		}
+		for _, c := range cases {
+			if !strings.Contains(out, c) {
+				t.Errorf("explain %s does not tell of %s:\n%s", id, c, out)
+			}
+		}
+	}
 	status, _, errs := conform("explain", "must-34")
 	if status != 2 || !strings.Contains(errs, "rfc9293/MUST-34") {
 		t.Errorf("explain of an unknown case: status %d, %s", status, errs)
