@@ -27,10 +27,14 @@ func (s *Stack) Disconnect(ctx context.Context) {
 	for _, sh := range s.shards {
 		now := sh.enter()
 		for c := range sh.host.Conns() {
-			if f, ok := c.User.(*Flow); ok {
+			f, ok := c.User.(*Flow)
+			switch st := c.State(); {
+			case ok && (st == api.StateSynSent || st == api.StateSynReceived):
+				f.abort(now, api.ErrDisconnected) // nothing can have been written
+			case ok:
 				f.disconnect = w.Wake
 				f.closeWrite(now)
-			} else {
+			default:
 				c.Abort(now, api.ErrDisconnected) // half-open: nobody knows of it
 				sh.touch(now, c)
 			}

@@ -493,3 +493,27 @@ func TestKeepaliveIsCalledWithoutLocks(t *testing.T) {
 		w.close()
 	})
 }
+
+// TestDisconnectEndsDials: a dial under way has nothing to deliver that would be
+// worth waiting for.
+func TestDisconnectEndsDials(t *testing.T) {
+	virtually(t, func(v *clock.Virtual) {
+		w := pipeWorld(t, v, nil)
+		defer w.close()
+		ctx := context.Background()
+		dial := goResult(v, func() error {
+			_, err := w.a.Dial(ctx, netip.MustParseAddrPort("10.1.0.77:80"), nil)
+			return err
+		})
+		if err := clock.Sleep(ctx, v, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		w.a.Disconnect(ctx)
+		if err := dial.wait(t); !errors.Is(err, api.ErrDisconnected) {
+			t.Errorf("the dial ended with %v, want ErrDisconnected", err)
+		}
+		if v.Now() > clock.Time(2*time.Second) {
+			t.Errorf("Disconnect took until %v", v.Now())
+		}
+	})
+}
