@@ -90,6 +90,7 @@ func (c *Conn) startCongestionControl(now clock.Time) {
 	c.rate.roundEnd = c.sndNxt
 	c.ecn.end = c.sndNxt
 	c.maxFlight = c.initialWindow()
+	c.watchPackets()
 	c.takeControl()
 }
 
@@ -134,6 +135,7 @@ func (c *Conn) stampSend(now clock.Time, r *txRec) {
 	if c.rate.appLimitedUntil != 0 {
 		r.flags |= recAppLimited
 	}
+	c.packetSent(r)
 }
 
 // noteDelivered notes that n bytes of r have arrived.

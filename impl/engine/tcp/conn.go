@@ -123,6 +123,7 @@ type Conn struct {
 	lastDataSent   clock.Time
 	paceAt         clock.Time
 	told           *controllerEvents // from the handshake on
+	watch          *packetWatch      // nil if the controller does not look at packets
 
 	// Keepalive.
 	ka keepaliveState

@@ -83,7 +83,7 @@ func (c *Conn) SetPathMTU(now clock.Time, mtu int64) {
 	}
 	c.updateMSS()
 	if lowered {
-		c.resendTooBig()
+		c.withoutWatch(c.resendTooBig)
 	}
 }
 

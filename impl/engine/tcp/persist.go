@@ -42,6 +42,6 @@ func (c *Conn) windowOpened() {
 	c.persistBack = 0
 	if c.sndUna < c.sndNxt {
 		c.renoSacked = 0
-		c.sb.loseAll(false)
+		c.withoutWatch(func() { c.sb.loseAll(false) })
 	}
 }

@@ -239,6 +239,9 @@ func (b *scoreboard) loseAgain(r *txRec) (fresh int64) {
 		r.flags &^= recRexmit
 		b.rexmit -= r.len()
 		fresh = r.len()
+		if b.onLost != nil {
+			b.onLost(r)
+		}
 	}
 	b.rexmitFrom = min(b.rexmitFrom, r.start)
 	return fresh + b.lose(r)
@@ -247,6 +250,7 @@ func (b *scoreboard) loseAgain(r *txRec) (fresh int64) {
 // onReorderTimeout is called when what was within the reordering window is so no
 // longer (section 6.2, RACK_reorder_timeout).
 func (c *Conn) onReorderTimeout(now clock.Time) {
+	c.watching(now, 0)
 	if c.ctl == nil || !c.useRACK() || c.persisting() {
 		return
 	}

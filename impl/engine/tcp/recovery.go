@@ -70,6 +70,7 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 		c.probeAcked(now, ack, delivered)
 		c.undoIfSpurious(now, h, cum, delivered)
 	}
+	c.watching(now, delivered)
 	lost = c.detectLoss(now, cum, sacked, delivered)
 	if c.ctl == nil || c.state == api.StateClosed {
 		return
@@ -464,6 +465,7 @@ func (c *Conn) onRetransmitTimeout(now clock.Time) {
 		c.giveUp(api.ErrTimeout)
 		return
 	}
+	c.watching(now, 0)
 	c.stats.timeouts++
 	c.retries++
 	c.backoff++ // (5.5)

@@ -53,6 +53,8 @@ type scoreboard struct {
 	lostBelow            uint64 // records below have been examined and marked
 	rexmitFrom           uint64 // no record below is lost and not retransmitted
 	highRxt              uint64 // RFC 6675 HighRxt
+
+	onLost func(r *txRec) // if not nil, told of each that is marked as lost
 }
 
 func (b *scoreboard) live() []txRec { return b.recs[b.head:] }
@@ -220,6 +222,9 @@ func (b *scoreboard) lose(r *txRec) int64 {
 	r.flags |= recLost
 	b.lost += r.len()
 	b.rexmitFrom = min(b.rexmitFrom, r.start)
+	if b.onLost != nil {
+		b.onLost(r)
+	}
 	return r.len()
 }
 
@@ -245,6 +250,9 @@ func (b *scoreboard) loseAll(forget bool) (fresh int64) {
 			r.flags &^= recRexmit
 			b.rexmit -= r.len()
 			fresh += r.len()
+			if b.onLost != nil {
+				b.onLost(r)
+			}
 		}
 		fresh += b.lose(r)
 	}
