@@ -8,9 +8,12 @@ import (
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/cc"
 	"github.com/sluicenet/sluice/api/link"
+	"github.com/sluicenet/sluice/impl/bbr"
 	"github.com/sluicenet/sluice/impl/cubic"
+	"github.com/sluicenet/sluice/impl/dctcp"
 	"github.com/sluicenet/sluice/impl/engine/host"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
+	"github.com/sluicenet/sluice/impl/fixed"
 	"github.com/sluicenet/sluice/impl/reno"
 	"github.com/sluicenet/sluice/link/impair"
 )
@@ -18,7 +21,7 @@ import (
 // Controllers returns a new table of the congestion controllers of this module.
 func Controllers() map[string]cc.Factory {
 	t := make(map[string]cc.Factory)
-	for _, f := range []cc.Factory{reno.Factory, cubic.Factory} {
+	for _, f := range []cc.Factory{reno.Factory, cubic.Factory, bbr.Factory, dctcp.Factory, fixed.Factory} {
 		t[f.Name()] = f
 	}
 	return t

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -33,11 +34,16 @@ func TestBBRTwoLinks(t *testing.T) {
 	}
 	flows, _ := n.Series()
 	var worst time.Duration
+	var pacing []int64
 	for _, s := range flows {
 		if s.Time > Time(3*time.Second) {
 			worst = max(worst, s.SRTT)
+			pacing = append(pacing, s.Pacing)
 		}
 	}
+	// Most of the time BBR cruises, at 99 % of its max_bw, which counts payload.
+	slices.Sort(pacing)
+	within(t, "max_bw over the bottleneck's", float64(pacing[len(pacing)/2])/0.99*8/(rate*1000/1052), 0.98, 1.02)
 	within(t, "greatest srtt over the base RTT", float64(worst)/float64(rtt), 1, 2.5)
 	within(t, "goodput over the bottleneck's", f.Report().Goodput/(rate*1000/1052), 0.9, 1.0)
 }
