@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sluicenet/sluice/config"
 	"github.com/sluicenet/sluice/sim/scenario"
 )
 
@@ -23,9 +22,7 @@ func TestScenarios(t *testing.T) {
 			if s.Title == "" || s.Name() != name {
 				t.Errorf("title %q, name %q", s.Title, s.Name())
 			}
-			s.Duration = min(s.Duration, config.Duration(25*time.Second))
-			s.Warmup = min(s.Warmup, s.Duration/2)
-			e, err := s.Run(scenario.RunOptions{})
+			e, err := s.Run(scenario.RunOptions{Until: 25 * time.Second})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,6 +14,9 @@ type RunOptions struct {
 	// Seed replaces the seed of the file.
 	Seed *uint64
 
+	// Until, if not 0, ends the experiment earlier than the file says.
+	Until time.Duration
+
 	// Capture, if not nil, receives the packets at an interface as pcapng. Where
 	// is "link", meaning the link's first end, or "link:node"; empty means the
 	// first link of the first flow's first host. Several may be given, separated
@@ -45,7 +48,11 @@ func (s *Scenario) Run(opts RunOptions) (*Experiment, error) {
 			return nil, err
 		}
 	}
-	if err := n.Run(time.Duration(s.Duration)); err != nil {
+	end := time.Duration(s.Duration)
+	if opts.Until != 0 {
+		end = min(end, opts.Until)
+	}
+	if err := n.Run(end); err != nil {
 		return nil, err
 	}
 	if capture != nil {
