@@ -113,6 +113,7 @@ func (c *Conn) takeControl() {
 	if k.Pacing <= 0 {
 		c.tm.stop(tmPace)
 	}
+	c.tuneSend()
 }
 
 // pipe is the bytes in flight (RFC 6675, section 4).

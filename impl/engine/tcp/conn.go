@@ -67,7 +67,8 @@ type Conn struct {
 	challengeAt clock.Time
 	challenged  bool
 
-	ecn ecnState
+	ecn  ecnState
+	tune *tuneState // nil if not wanted, or before the handshake is complete
 
 	// Options negotiated.
 	sackOK, tsOK, scaleOK bool

@@ -29,7 +29,7 @@ func (c *Conn) Info(now clock.Time) api.Info {
 		UrgentPending:   c.urgentPending(),
 		KeepaliveProbes: c.ka.sent, SoftError: c.softErr,
 		TTL: f.TTL, DSCP: f.DSCP, NoDelay: f.NoDelay,
-		SendBuffer: f.SendBuffer, RecvBuffer: f.ReceiveBuffer,
+		SendBuffer: c.sendLimit(), RecvBuffer: c.receiveLimit(),
 	}
 	if c.ssthresh < cc.NoThreshold {
 		i.Ssthresh = c.ssthresh

@@ -4,6 +4,7 @@ import (
 	"sort"
 
 	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/clock"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
@@ -76,6 +77,19 @@ func (q *recvQueue) pop() (r rcvBuf) {
 	q.size -= int64(r.used)
 	r.b.Trim(0, r.used)
 	return r
+}
+
+// part takes n bytes off the front of the first buffer, if it has more.
+func (q *recvQueue) part(n int) (b api.Buffer, ok bool) {
+	r := &q.bufs[q.head]
+	if r.used <= n {
+		return b, false
+	}
+	b = r.b.View(0, n)
+	r.b.Trim(n, r.b.Len())
+	r.used -= n
+	q.size -= int64(n)
+	return b, true
 }
 
 // disown returns what was charged for the queue, which holds it uncharged from
@@ -160,7 +174,7 @@ func (s *oooSeg) end() uint64 { return s.start + uint64(s.used) }
 // Bounds on what a peer can make us keep beyond a hole, besides the bytes: a
 // legitimate peer sends few small segments.
 const (
-	maxOOOSegs   = 16 << 10
+	maxOOOSegs   = 16 << 10 // or as many of smallSegment as the buffer holds
 	maxOOOSmall  = 256
 	maxOOORanges = 4 << 10 // a slow start that overshoots loses every second segment of a window
 	smallSegment = 512
@@ -224,7 +238,7 @@ func (c *Conn) insertNew(seq uint64, b api.Buffer) bool {
 		return true
 	}
 	small := n < smallSegment
-	if grows && len(q.ranges) >= maxOOORanges || len(q.segs) >= maxOOOSegs || small && q.small >= maxOOOSmall {
+	if grows && len(q.ranges) >= maxOOORanges || len(q.segs) >= max(maxOOOSegs, int(c.cfg.Flow.ReceiveBuffer/smallSegment)) || small && q.small >= maxOOOSmall {
 		b.Release()
 		c.drop(api.DropReceiveBuffer)
 		return false
@@ -280,8 +294,9 @@ func (q *oooQueue) clear() (freed int64) {
 
 // segmentData is the seventh step: it takes the payload of a segment that lies in
 // the window.
-func (c *Conn) segmentData(s *Segment, seq uint64) {
+func (c *Conn) segmentData(now clock.Time, s *Segment, seq uint64) {
 	c.noteSegmentSize(s)
+	length := s.Len
 	if seq > c.rcvNxt {
 		// Out of order (SHLD-31): ACK at once, with SACK blocks.
 		c.ackNow = true
@@ -340,6 +355,7 @@ func (c *Conn) segmentData(s *Segment, seq uint64) {
 	s.Payload, s.Len = s.Payload[:0], 0
 	c.stats.bytesReceived += c.rcvNxt - before
 	if c.rcvNxt > before {
+		c.tuneRTT(now, &s.TCP, length)
 		c.ackPending += int64(c.rcvNxt - before)
 		if c.rq.size > 0 {
 			c.events |= EventRead

@@ -136,11 +136,11 @@ func (c *Conn) ackBytes(now clock.Time, h *wire.TCP, ack uint64) (fresh int64, r
 		c.renoSacked -= n
 		fresh -= n
 	}
-	wasFull := c.sq.charged >= c.cfg.Flow.SendBuffer
+	wasFull := c.sq.charged >= c.sendLimit()
 	if freed := c.sq.ack(min(ack, c.sq.end)); freed > 0 && c.cfg.Budget != nil {
 		c.cfg.Budget.Release(freed)
 	}
-	if wasFull && c.sq.charged < c.cfg.Flow.SendBuffer {
+	if wasFull && c.sq.charged < c.sendLimit() {
 		c.events |= EventWrite
 	}
 	c.sndUna = ack
@@ -163,7 +163,7 @@ func (c *Conn) ackBytes(now clock.Time, h *wire.TCP, ack uint64) (fresh int64, r
 	}
 	if rtt >= 0 {
 		flight := int64(c.sndNxt-c.sndUna) + fresh
-		c.rtt.sample(rtt, (flight+2*c.mss-1)/(2*c.mss), &c.p)
+		c.rtt.sample(now, rtt, (flight+2*c.mss-1)/(2*c.mss), &c.p)
 		rtt = c.rtt.last
 		c.backoff = 0
 	}
@@ -407,6 +407,9 @@ func (c *Conn) prrAck(delivered int64, safe bool) {
 	c.cwnd = max(min(inFlight+n, c.p.MaxWindow), c.mss)
 }
 
+// renegingDelay is the least wait before reneging is believed.
+const renegingDelay = 10 * time.Millisecond
+
 // afterAck looks after the timers and the state once an ACK has been taken in.
 func (c *Conn) afterAck(now clock.Time, cum int64) {
 	if c.sndUna == c.sndNxt {
@@ -417,6 +420,12 @@ func (c *Conn) afterAck(now clock.Time, cum int64) {
 			c.tm[tmRetransmit] = now.Add(c.currentRTO())
 		}
 		c.rtoRestarted = true
+	}
+	if l := c.sb.live(); cum > 0 && len(l) > 0 && l[0].flags&recSacked != 0 {
+		// RFC 2018, section 8: an ACK that ends where something was reported: it
+		// has been discarded. What the timeout does for that need not wait for
+		// the whole of it; just long enough for ACKs that were reordered.
+		c.tm[tmRetransmit] = min(c.tm[tmRetransmit], now.Add(max(c.rtt.srtt/2, renegingDelay)))
 	}
 	if c.persisting() {
 		c.tm.stop(tmRetransmit)

@@ -10,10 +10,14 @@ const clockSecond = time.Second
 
 // rttState is the retransmission timer of RFC 6298.
 type rttState struct {
-	srtt, rttvar, min time.Duration
-	rto               time.Duration // before backoff
-	samples           int64
-	last              time.Duration
+	srtt, rttvar time.Duration
+	min          time.Duration // of late: see minWindow
+	rto          time.Duration // before backoff
+	samples      int64
+	last         time.Duration
+
+	half, before time.Duration // least of this half of the window, and of the half before
+	halfAt       clock.Time
 }
 
 func (r *rttState) init(initial time.Duration) { r.rto = initial }
@@ -21,18 +25,36 @@ func (r *rttState) init(initial time.Duration) { r.rto = initial }
 // minSample keeps a clock that stands still from making an RTT of zero.
 const minSample = time.Microsecond
 
+// minWindow is how long a least RTT counts. RFC 8985, section 6.2, step 1, wants a
+// recent one: a path that has become longer would otherwise look reordered for ever.
+// The window moves by halves.
+const minWindow = 5 * time.Minute
+
+// least takes m into the windowed minimum.
+func (r *rttState) least(now clock.Time, m time.Duration) {
+	switch age := now.Sub(r.halfAt); {
+	case r.samples == 0 || age >= minWindow:
+		r.half, r.before, r.halfAt = m, m, now
+	case age >= minWindow/2:
+		r.half, r.before, r.halfAt = m, r.half, now
+	default:
+		r.half = min(r.half, m)
+	}
+	r.min = min(r.half, r.before)
+}
+
 // sample takes in a measurement. expected is how many are made in a round trip,
 // by which the gains are damped (RFC 7323, section 4.2 and appendix G).
-func (r *rttState) sample(m time.Duration, expected int64, p *Params) {
+func (r *rttState) sample(now clock.Time, m time.Duration, expected int64, p *Params) {
 	m = max(m, minSample)
+	r.least(now, m)
 	r.last = m
 	if r.samples == 0 {
-		r.srtt, r.rttvar, r.min = m, m/2, m // (2.2)
+		r.srtt, r.rttvar = m, m/2 // (2.2)
 	} else {
 		e := time.Duration(max(expected, 1))
 		r.rttvar += ((r.srtt - m).Abs() - r.rttvar) / (4 * e) // (2.3), in this order
 		r.srtt += (m - r.srtt) / (8 * e)
-		r.min = min(r.min, m)
 	}
 	r.samples++
 	// The floor stands under the variance too: a steady RTT would otherwise bring

@@ -317,7 +317,7 @@ func (c *Conn) segmentText(now clock.Time, s *Segment, seq uint64) {
 		return
 	}
 	if s.Len > 0 {
-		c.segmentData(s, seq)
+		c.segmentData(now, s, seq)
 	}
 	if c.state == api.StateClosed {
 		return

@@ -179,6 +179,7 @@ func (c *Conn) establish(now clock.Time) {
 	c.events |= EventEstablished | EventWrite
 	c.backoff, c.retries = 0, 0
 	c.progressAt = now
+	c.initTune(now)
 	c.startCongestionControl(now)
 	// RFC 6298, (5.7): after the loss of a SYN, and with no measurement,
 	// the RTO is 3 s when data transmission begins.

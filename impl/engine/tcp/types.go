@@ -54,6 +54,7 @@ type Params struct {
 	NoTimestamps               bool
 	NoWindowScale              bool
 	ECN                        ECNPolicy
+	Autotune                   bool // buffers begin small and grow up to the flow's
 	NoRACK                     bool // detect losses by RFC 6675 in place of RFC 8985
 }
 

@@ -16,6 +16,7 @@ func (c *Conn) Read(now clock.Time) (*api.Buffer, error) {
 	if !c.rq.empty() {
 		r := c.rq.pop()
 		c.uncharge(r.charge)
+		c.tuneReceive(now, int64(r.used))
 		c.considerWindowUpdate()
 		if r.b.Exclusive() {
 			b := r.b
@@ -25,19 +26,42 @@ func (c *Conn) Read(now clock.Time) (*api.Buffer, error) {
 		r.b.Release()
 		return b, nil
 	}
+	return nil, c.readEnd()
+}
+
+// ReadView is Read of at most n bytes, n > 0, for callers who copy them out: the
+// Buffer may share its memory, and must not be written.
+func (c *Conn) ReadView(now clock.Time, n int) (api.Buffer, error) {
+	if c.readShut || c.eofRead {
+		return api.Buffer{}, io.EOF
+	}
+	if c.rq.empty() {
+		return api.Buffer{}, c.readEnd()
+	}
+	if b, ok := c.rq.part(n); ok {
+		return b, nil // its memory stays charged until the rest has been read
+	}
+	r := c.rq.pop()
+	c.uncharge(r.charge)
+	c.considerWindowUpdate()
+	return r.b, nil
+}
+
+// readEnd is what Read returns when there is nothing to read.
+func (c *Conn) readEnd() error {
 	if c.hasRcvFin && c.rcvNxt > c.rcvFin && !c.cutsShort(c.reason) {
 		c.eofRead = true
-		return nil, io.EOF
+		return io.EOF
 	}
 	if c.state != api.StateClosed {
-		return nil, ErrAgain
+		return ErrAgain
 	}
 	switch c.reason {
 	case nil, api.ErrKeepalive: // K3
 		c.eofRead = true
-		return nil, io.EOF
+		return io.EOF
 	}
-	return nil, c.reason
+	return c.reason
 }
 
 // Write queues bs whole and returns the stream offset after their last byte, to
@@ -48,7 +72,7 @@ func (c *Conn) Write(now clock.Time, bs []*api.Buffer, o WriteOptions) (end uint
 	if err := c.WriteError(); err != nil {
 		return 0, err
 	}
-	if c.sq.charged >= c.cfg.Flow.SendBuffer {
+	if c.sq.charged >= c.sendLimit() {
 		return 0, ErrAgain
 	}
 	var cost int64
@@ -142,7 +166,7 @@ func (c *Conn) Configure(now clock.Time, f *api.FlowConfig) {
 		limit, _ := c.userTimeout()
 		c.tm[tmUser] = max(now, c.progressAt+limit)
 	}
-	if n.SendBuffer > old.SendBuffer && c.sq.charged < n.SendBuffer {
+	if n.SendBuffer > old.SendBuffer && c.sq.charged < c.sendLimit() {
 		c.events |= EventWrite
 	}
 	if n.ReceiveBuffer > old.ReceiveBuffer {

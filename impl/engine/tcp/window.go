@@ -41,14 +41,14 @@ func (c *Conn) rcvWnd() int64 { return int64(c.rcvEdge - c.rcvNxt) }
 // wantEdge returns where the right edge of the receive window would be if no
 // window had been announced before: memory that is free, counted honestly.
 func (c *Conn) wantEdge() uint64 {
-	return c.rcvNxt + uint64(max(0, c.cfg.Flow.ReceiveBuffer-c.rcvCharged))
+	return c.rcvNxt + uint64(max(0, c.receiveLimit()-c.rcvCharged))
 }
 
 // edgeMoves reports whether the right edge should be moved now: receiver silly
 // window avoidance, RFC 9293, section 3.8.6.2.2 (MUST-39).
 func (c *Conn) edgeMoves() bool {
 	want := c.wantEdge()
-	return want > c.rcvEdge && int64(want-c.rcvEdge) >= min(c.cfg.Flow.ReceiveBuffer/2, c.segmentEstimate())
+	return want > c.rcvEdge && int64(want-c.rcvEdge) >= min(c.receiveLimit()/2, c.segmentEstimate())
 }
 
 // segmentEstimate is the RMSS of the rules above: a full segment of the peer's.
@@ -63,7 +63,7 @@ func (c *Conn) segmentEstimate() int64 { return min(c.announcedMSS, max(c.rcvMSS
 // section 2.4, allows. Data up to the old edge are accepted all the same.
 func (c *Conn) windowField(flags wire.Flags) uint16 {
 	if flags&wire.SYN != 0 { // never scaled (RFC 7323, section 2.2)
-		field := min(c.cfg.Flow.ReceiveBuffer, 65535)
+		field := min(c.receiveLimit(), 65535)
 		if flags&wire.ACK != 0 {
 			c.rcvEdge = max(c.rcvEdge, c.rcvNxt+uint64(field))
 		}
@@ -81,7 +81,7 @@ func (c *Conn) windowField(flags wire.Flags) uint16 {
 	}
 	wnd := c.rcvWnd()
 	field := wnd >> scale
-	if up := (unit - wnd&(unit-1)) & (unit - 1); up > 0 && field < 65535 && c.rcvCreep+up <= c.cfg.Flow.ReceiveBuffer/8 {
+	if up := (unit - wnd&(unit-1)) & (unit - 1); up > 0 && field < 65535 && c.rcvCreep+up <= c.receiveLimit()/8 {
 		c.rcvCreep += up
 		c.rcvEdge += uint64(up)
 		field++
@@ -98,7 +98,7 @@ func (c *Conn) considerWindowUpdate() {
 	// A window that the peer may be running into is opened at once; otherwise
 	// the next ACK will do.
 	gain, seg := int64(c.wantEdge()-c.rcvEdge), c.segmentEstimate()
-	buf := c.cfg.Flow.ReceiveBuffer
+	buf := c.receiveLimit()
 	if c.rcvWnd() < seg || gain >= buf/4 || gain >= 2*seg && c.rcvWnd() < buf/2 {
 		c.ackNow = true
 	}

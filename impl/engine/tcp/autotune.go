@@ -1,0 +1,151 @@
+package tcp
+
+import (
+	"time"
+
+	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/wire"
+)
+
+// Automatic buffers. Both begin small and grow up to what the flow's configuration
+// allows; neither ever shrinks, so that no window is taken back (RFC 9293,
+// section 3.8.6, SHLD-14).
+//
+// The receive buffer follows what is read in a round trip (dynamic right-sizing:
+// Fisk and Feng, "Dynamic Right-Sizing in TCP", 2001): a sender that the window does
+// not limit can use twice that in slow start, and what it sends then is governed by
+// the window announced a round trip before. A reader who is slow gets no more than
+// it reads. The send buffer follows cwnd: as much again may wait as is in flight.
+
+// autotuneStart is where automatic buffers begin. Smaller ones are whole at once.
+const autotuneStart = 64 << 10
+
+// leastTuneRTT is the resolution of timestamps.
+const leastTuneRTT = time.Millisecond
+
+type tuneState struct {
+	rcvSpace, sndSpace int64 // limits in force, if below the flow's own
+
+	// Of the receiver: what was read since at, and the most in any round trip.
+	at           clock.Time
+	copied, most int64
+	rtt          time.Duration // of the receiver: between an ACK and the data it lets out
+	tsecr        uint32        // of the last sample
+	edge         uint64        // without timestamps: RCV.NXT gets here after a round trip from edgeAt on
+	edgeAt       clock.Time
+}
+
+func (c *Conn) initTune(now clock.Time) {
+	if c.p.Autotune {
+		c.tune = &tuneState{rcvSpace: autotuneStart, sndSpace: autotuneStart, at: now}
+	}
+}
+
+// receiveLimit is the receive buffer in force.
+func (c *Conn) receiveLimit() int64 {
+	if c.tune == nil {
+		return c.cfg.Flow.ReceiveBuffer
+	}
+	return min(c.cfg.Flow.ReceiveBuffer, c.tune.rcvSpace)
+}
+
+// sendLimit is the send buffer in force.
+func (c *Conn) sendLimit() int64 {
+	if c.tune == nil {
+		return c.cfg.Flow.SendBuffer
+	}
+	return min(c.cfg.Flow.SendBuffer, c.tune.sndSpace)
+}
+
+// tuneRTT measures the round trip of a receiver on data in order: by the timestamp
+// echoed, once for each, or else by the time in which a whole window arrives. Both
+// may come out too long, which only delays the growth.
+func (c *Conn) tuneRTT(now clock.Time, h *wire.TCP, n int64) {
+	t := c.tune
+	if t == nil || t.rcvSpace >= c.cfg.Flow.ReceiveBuffer {
+		return
+	}
+	if c.tsOK {
+		if n < c.segmentEstimate2() || h.Options.TSecr == t.tsecr {
+			return
+		}
+		t.tsecr = h.Options.TSecr
+		d, ok := c.tsSample(now, h.Options.TSecr)
+		if !ok {
+			return
+		}
+		if d = max(d, leastTuneRTT); t.rtt == 0 {
+			t.rtt = d
+		}
+		t.rtt += (d - t.rtt) / 8
+		return
+	}
+	if c.rcvNxt < t.edge {
+		return
+	}
+	if d := now.Sub(t.edgeAt); t.edge != 0 && (t.rtt == 0 || d < t.rtt) {
+		t.rtt = max(d, leastTuneRTT)
+	}
+	t.edge, t.edgeAt = c.rcvNxt+uint64(max(1, c.rcvWnd())), now
+}
+
+// tuneReceive takes note of n bytes read, and at the end of a round trip lets the
+// receive buffer grow, if the stack has that much memory.
+func (c *Conn) tuneReceive(now clock.Time, n int64) {
+	t := c.tune
+	if t == nil || t.rcvSpace >= c.cfg.Flow.ReceiveBuffer {
+		return
+	}
+	t.copied += n
+	rtt := t.rtt
+	if rtt == 0 {
+		rtt = c.rtt.srtt // of the handshake
+	}
+	if rtt == 0 || now.Sub(t.at) < rtt {
+		return
+	}
+	// Twice what was read; and as much again if that has doubled, for then the
+	// sender is in slow start.
+	want := 2 * t.copied
+	if t.most > 0 {
+		want += 2 * min(t.copied, 2*max(0, t.copied-t.most))
+	}
+	t.most = max(t.most, t.copied)
+	t.at, t.copied = now, 0
+	want = min(want, c.cfg.Flow.ReceiveBuffer)
+	if more := want - t.rcvSpace; more > 0 && c.affords(more) {
+		t.rcvSpace = want
+	}
+}
+
+// affords reports whether the stack has n bytes left.
+func (c *Conn) affords(n int64) bool {
+	if c.cfg.Budget == nil {
+		return true
+	}
+	if !c.cfg.Budget.Charge(n) {
+		return false
+	}
+	c.cfg.Budget.Release(n)
+	return true
+}
+
+// tuneSend lets the send buffer grow with cwnd. It counts memory, of which small
+// writes need more than they have bytes.
+func (c *Conn) tuneSend() {
+	t := c.tune
+	if t == nil || t.sndSpace >= c.cfg.Flow.SendBuffer {
+		return
+	}
+	want := 2 * c.cwnd
+	if queued := int64(c.sq.end - min(c.sndUna, c.sq.end)); queued > 0 && c.sq.charged > queued {
+		want = int64(float64(want) * (float64(c.sq.charged) / float64(queued)))
+	}
+	want = min(want, c.cfg.Flow.SendBuffer)
+	if more := want - t.sndSpace; more > 0 && c.affords(more) {
+		if c.sq.charged >= t.sndSpace && c.sq.charged < want {
+			c.events |= EventWrite
+		}
+		t.sndSpace = want
+	}
+}
