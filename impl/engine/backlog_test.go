@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/cc"
@@ -13,6 +15,7 @@ import (
 	"github.com/sluicenet/sluice/api/link"
 	"github.com/sluicenet/sluice/impl/engine"
 	"github.com/sluicenet/sluice/impl/reno"
+	"github.com/sluicenet/sluice/link/pipe"
 )
 
 // An eventfulClock calls a function once, the next time that it is looked at: in
@@ -106,4 +109,68 @@ func TestNothingStaysInTheBacklog(t *testing.T) {
 			t.Errorf("a ping during %s has %d answers", name, l.sent)
 		}
 	}
+}
+
+// A slowLink holds back what is sent while it is told to.
+type slowLink struct {
+	link.Link
+	hold   atomic.Bool
+	closed atomic.Bool
+	resume chan struct{}
+}
+
+func (l *slowLink) Send(ps []link.Packet) error {
+	if l.hold.Load() {
+		<-l.resume
+	}
+	return l.Link.Send(ps)
+}
+
+func (l *slowLink) Close() error {
+	l.closed.Store(true)
+	return l.Link.Close()
+}
+
+// The peer has closed, so that Disconnect is over; but the acknowledgement of its FIN
+// is still on its way to the link, in the hands of whoever brought the FIN. The link
+// is not closed before it has left, or the peer could not end its flow.
+func TestDisconnectSendsTheLastACK(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &slowLink{resume: make(chan struct{})}
+		near, far := pipe.New(pipe.Config{})
+		slow.Link = near
+		w := newWorld(t, clock.NewReal(), slow, far, nil)
+		ctx := context.Background()
+		accepted := make(chan api.Flow, 1)
+		if _, err := w.b.Listen(80, nil, func(_ context.Context, f api.Flow) { accepted <- f }); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.a.Dial(ctx, netip.AddrPortFrom(addrB4.Addr(), 80), nil); err != nil {
+			t.Fatal(err)
+		}
+		peer := <-accepted
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			w.a.Disconnect(ctx)
+		}()
+		synctest.Wait() // its FIN has been sent and acknowledged
+		slow.hold.Store(true)
+		closed := make(chan error, 1)
+		go func() { closed <- peer.Close(ctx) }()
+		synctest.Wait()
+		if slow.closed.Load() {
+			t.Error("the link was closed before the last ACK had left")
+		}
+		slow.hold.Store(false)
+		close(slow.resume)
+		if err := <-closed; err != nil {
+			t.Errorf("the peer's close: %v", err)
+		}
+		<-gone
+		if !slow.closed.Load() {
+			t.Error("the link is still open")
+		}
+		w.b.Disconnect(ctx)
+	})
 }

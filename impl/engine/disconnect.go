@@ -59,7 +59,7 @@ func (s *Stack) Disconnect(ctx context.Context) {
 	}
 	timer.Stop()
 	cancel(context.Canceled)
-	s.leave()
+	s.leave(ctx)
 }
 
 // beginLeaving closes the listeners, and returns false if that was done before.
@@ -112,8 +112,9 @@ func (s *Stack) unfinished() (open, unsent int) {
 	return open, unsent
 }
 
-// leave aborts what is left and closes the link.
-func (s *Stack) leave() {
+// leave aborts what is left and closes the link, after the last packets, as far as
+// ctx leaves time for them.
+func (s *Stack) leave(ctx context.Context) {
 	for _, sh := range s.shards {
 		now := sh.enter()
 		var conns []*tcp.Conn
@@ -124,6 +125,9 @@ func (s *Stack) leave() {
 			s.abandon(sh, now, c)
 		}
 		sh.leave(now)
+	}
+	for _, sh := range s.shards {
+		sh.settled(ctx) // another goroutine may be on its way to the link with our last ACK
 	}
 	for _, sh := range s.shards {
 		now := sh.enter()

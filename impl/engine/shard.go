@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"sync"
 
 	"github.com/sluicenet/sluice/api"
@@ -37,6 +38,7 @@ type shard struct {
 	flushing bool                       // a goroutine is sending what this shard has to send
 	closed   bool                       // the stack has left the network
 	calls    []func()                   // to be made without the lock: hooks of users
+	idle     waitList                   // those who wait until nobody is flushing
 	reported [api.NumDropReasons]uint64 // drops that the observer knows of
 
 	// Owned by the goroutine that is flushing.
@@ -187,6 +189,7 @@ func (s *shard) leave(now clock.Time) {
 				}
 			}
 			s.flushing = false
+			s.idle.wake()
 		}
 		s.arm()
 		s.mu.Unlock()
@@ -196,6 +199,15 @@ func (s *shard) leave(now clock.Time) {
 		now = s.stack.clock.Now()
 		s.drain(now)
 	}
+}
+
+// settled waits until what this shard had to send has been sent, or ctx ends.
+func (s *shard) settled(ctx context.Context) {
+	now := s.enter()
+	for s.flushing && ctx.Err() == nil {
+		now, _ = s.idle.wait(ctx, s, now)
+	}
+	s.leave(now)
 }
 
 // resume goes on flushing for a goroutine that has done its share.
