@@ -177,6 +177,9 @@ func (n *Network) AddLink(cfg LinkConfig) (*Link, error) {
 	if l.a.net != n || l.b.net != n {
 		return fail("an end is in another network")
 	}
+	if err := checkPorts(l.a, l.b); err != nil {
+		return fail("%w", err)
+	}
 	if err := cfg.AB.Check(); err != nil {
 		return fail("AB: %w", err)
 	}

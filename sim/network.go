@@ -90,7 +90,7 @@ func New(cfg Config) *Network {
 	return n
 }
 
-// A Node is a [Host] or a [Router].
+// A Node is a [Host], a [Router] or a [Port].
 type Node interface {
 	Name() string
 	// Addr is the node's address, given to it by the network.
@@ -106,7 +106,8 @@ type node struct {
 	addr  netip.Addr
 	ports []*path // out of the node
 	next  []*path // by the index of the destination
-	host  *Host   // nil for a router
+	host  *Host   // nil for a router or a port
+	port  *Port   // nil for others
 	tap   func(now Time, p *path, pkt *packet, out bool)
 }
 
@@ -182,7 +183,7 @@ func (n *Network) route() {
 		for len(todo) > 0 {
 			s := todo[0]
 			todo = todo[1:]
-			if s.at.host != nil && s.at != v {
+			if (s.at.host != nil || s.at.port != nil) && s.at != v {
 				continue // hosts do not forward
 			}
 			for _, p := range s.at.ports {
@@ -247,11 +248,14 @@ func (v *node) send(now Time, pkt *packet) {
 
 // receive takes a packet from a link.
 func (v *node) receive(now Time, pkt *packet) {
-	if v.host != nil {
+	switch {
+	case v.host != nil:
 		v.host.receive(now, pkt)
-		return
+	case v.port != nil:
+		v.port.receive(now, pkt)
+	default:
+		v.forward(now, pkt)
 	}
-	v.forward(now, pkt)
 }
 
 // Now returns the present instant.
@@ -332,8 +336,11 @@ func (n *Network) controllerNames() []string { return slices.Sorted(maps.Keys(n.
 
 // public returns the node as what it is.
 func (v *node) public() Node {
-	if v.host != nil {
+	switch {
+	case v.host != nil:
 		return v.host
+	case v.port != nil:
+		return v.port
 	}
 	return &Router{v}
 }

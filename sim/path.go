@@ -50,6 +50,9 @@ type path struct {
 	queued    time.Duration
 }
 
+// maxTracked bounds the flows whose retransmissions are told apart.
+const maxTracked = 1 << 16
+
 type flowKey struct {
 	from             *node
 	srcPort, dstPort uint16
@@ -387,6 +390,9 @@ func (p *path) freshData(pkt *packet) bool {
 	end := v.seq + uint32(v.payload)
 	if seen, ok := p.highest[k]; ok && int32(end-seen) <= 0 {
 		return false
+	}
+	if len(p.highest) >= maxTracked {
+		clear(p.highest) // what comes through a port may be anything
 	}
 	p.highest[k] = end
 	return true

@@ -205,15 +205,15 @@ func (s *Scenario) build(seed uint64, doc *config.Document) *sim.Network {
 		if c.Reverse != nil {
 			reverse = c.Reverse
 			if doc != nil {
-				checkPath(doc, path+".reverse", key+".reverse", reverse)
+				CheckPath(doc, path+".reverse", key+".reverse", reverse)
 			}
 		}
 		if doc != nil {
-			checkPath(doc, path, key, forward)
+			CheckPath(doc, path, key, forward)
 		}
 		l, err := n.AddLink(sim.LinkConfig{
 			Name: c.Name, A: nodes[c.Between[0]], B: nodes[c.Between[1]], MTU: c.MTU,
-			AB: forward.direction(), BA: reverse.direction(),
+			AB: forward.Direction(), BA: reverse.Direction(),
 		})
 		if err != nil {
 			fail(path, key, "%s", reason(err))
@@ -252,7 +252,7 @@ func (s *Scenario) build(seed uint64, doc *config.Document) *sim.Network {
 					continue
 				}
 				d := l.Direction(back)
-				c.apply(&d)
+				c.Apply(&d)
 				if err := l.Set(back, d); err != nil {
 					panic("BUG: a change that was checked is bad: " + err.Error())
 				}
@@ -352,8 +352,9 @@ func (c *Host) config() sim.HostConfig {
 	}
 }
 
-// checkPath refuses what only means something beside something else.
-func checkPath(doc *config.Document, path, key string, p *Path) {
+// CheckPath notes, at a place in a document, what is wrong with a path: what only
+// means something beside something else.
+func CheckPath(doc *config.Document, path, key string, p *Path) {
 	limited := p.Rate > 0 || p.Shaper != nil
 	for _, x := range []struct {
 		name string
@@ -378,7 +379,8 @@ func checkPath(doc *config.Document, path, key string, p *Path) {
 	}
 }
 
-func (p *Path) direction() sim.Direction {
+// Direction returns the impairments as the laboratory has them.
+func (p *Path) Direction() sim.Direction {
 	d := sim.Direction{
 		Blackhole: p.Blackhole, QueuePackets: p.QueuePackets, Rate: int64(p.Rate),
 		Policer: p.Policer.bucket(), Shaper: p.Shaper.bucket(), CoDel: p.CoDel.codel(),
@@ -422,8 +424,8 @@ func (b *Bursts) gilbert() *sim.Gilbert {
 	return &sim.Gilbert{ToBad: float64(b.ToBad), ToGood: float64(b.ToGood), LossGood: float64(b.LossGood), LossBad: float64(b.LossBad)}
 }
 
-// apply makes the change.
-func (c *Change) apply(d *sim.Direction) {
+// Apply makes the change.
+func (c *Patch) Apply(d *sim.Direction) {
 	if c.Blackhole != nil {
 		d.Blackhole = *c.Blackhole
 	}

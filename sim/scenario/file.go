@@ -137,9 +137,14 @@ type Flow struct {
 // Change is something that becomes different during the experiment. What is absent
 // stays as it is.
 type Change struct {
-	At           config.Duration  `mapstructure:"at" required:"true" doc:"When."`
-	Link         string           `mapstructure:"link" required:"true" doc:"Name of the link."`
-	Direction    string           `mapstructure:"direction" default:"both" oneof:"forward|reverse|both" doc:"Direction of the link."`
+	At        config.Duration `mapstructure:"at" required:"true" doc:"When."`
+	Link      string          `mapstructure:"link" required:"true" doc:"Name of the link."`
+	Direction string          `mapstructure:"direction" default:"both" oneof:"forward|reverse|both" doc:"Direction of the link."`
+	Patch     `mapstructure:",squash"`
+}
+
+// Patch is what changes about one direction of a link.
+type Patch struct {
 	Blackhole    *bool            `mapstructure:"blackhole" doc:"As of a link."`
 	Policer      *Bucket          `mapstructure:"policer" doc:"As of a link."`
 	Queue        *Queue           `mapstructure:"queue" doc:"As of a link."`

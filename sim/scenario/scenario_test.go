@@ -134,7 +134,7 @@ func TestErrors(t *testing.T) {
 
 // Every key of a path arrives in the network: each changes what the link does.
 func TestPathKeys(t *testing.T) {
-	zero := fmt.Sprintf("%+v", load(t, base).Links[1].Path.direction())
+	zero := fmt.Sprintf("%+v", load(t, base).Links[1].Path.Direction())
 	for _, c := range []string{
 		"blackhole=true", "policer.rate=1Mbit", "queue=30ms", "queue=30kB", "queue_packets=7", "mark=1ms", "codel.target=1ms", "codel.ecn=true",
 		"shaper.rate=1Mbit", "rate=3Mbit", "loss=1%", "loss_every=10", "loss_list=1,2", "corrupt=1%", "delay=1ms", "jitter=1ms",
@@ -146,13 +146,13 @@ func TestPathKeys(t *testing.T) {
 			t.Errorf("%s: %v", c, err)
 			continue
 		}
-		d := s.Links[1].Path.direction()
+		d := s.Links[1].Path.Direction()
 		if got := fmt.Sprintf("%+v", d); got == zero {
 			t.Errorf("%s changes nothing", key)
 		}
 	}
 	// Queues that are given as times take the rate's bytes.
-	if d := load(t, base).Links[1].Path.direction(); d.QueueBytes != 25000 {
+	if d := load(t, base).Links[1].Path.Direction(); d.QueueBytes != 25000 {
 		t.Errorf("20 ms at 10 Mbit/s are %d bytes", d.QueueBytes)
 	}
 }
