@@ -113,14 +113,15 @@ func (c *Conn) tuneReceive(now clock.Time, n int64) {
 	t.most = max(t.most, t.copied)
 	t.at, t.copied = now, 0
 	want = min(want, c.cfg.Flow.ReceiveBuffer)
-	if more := want - t.rcvSpace; more > 0 && c.affords(more) {
+	if want > t.rcvSpace && c.affords(want-c.rcvCharged) {
 		t.rcvSpace = want
 	}
 }
 
-// affords reports whether the stack has n bytes left.
+// affords reports whether the stack has n bytes left: a buffer of which it could not
+// fill the rest is no use.
 func (c *Conn) affords(n int64) bool {
-	if c.cfg.Budget == nil {
+	if c.cfg.Budget == nil || n <= 0 {
 		return true
 	}
 	if !c.cfg.Budget.Charge(n) {
@@ -142,7 +143,7 @@ func (c *Conn) tuneSend() {
 		want = int64(float64(want) * (float64(c.sq.charged) / float64(queued)))
 	}
 	want = min(want, c.cfg.Flow.SendBuffer)
-	if more := want - t.sndSpace; more > 0 && c.affords(more) {
+	if want > t.sndSpace && c.affords(want-c.sq.charged) {
 		if c.sq.charged >= t.sndSpace && c.sq.charged < want {
 			c.events |= EventWrite
 		}

@@ -1,0 +1,242 @@
+package tcp
+
+import (
+	"testing"
+	"time"
+
+	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/cc"
+	"github.com/sluicenet/sluice/api/clock"
+)
+
+// tuned moves n bytes over a path with a round trip of 20 ms, whose receiver reads
+// for as long as greedy says so, and returns the pair and how long that took.
+func tuned(t *testing.T, pc pairConfig, n int, greedy func() bool) (*pair, time.Duration) {
+	t.Helper()
+	if pc.ch == (channel{}) {
+		pc.ch = channel{delay: 10 * time.Millisecond}
+	}
+	pc.passive = true
+	p := newPair(t, pc)
+	start, written, read := p.now, 0, 0
+	chunk := pattern(16<<10, 1)
+	for read < n && p.now < start.Add(time.Hour) {
+		for p.c[0].State() == api.StateEstablished && written < n {
+			b := api.CopyBuffer(chunk[:min(len(chunk), n-written)])
+			k := b.Len()
+			if _, err := p.c[0].Write(p.now, []*api.Buffer{b}, WriteOptions{}); err != nil {
+				b.Release()
+				break
+			}
+			written += k
+		}
+		for greedy() {
+			b, err := p.c[1].Read(p.now)
+			if err != nil {
+				break
+			}
+			read += b.Len()
+			b.Release()
+		}
+		if !p.step() {
+			break
+		}
+	}
+	if greedy() && read != n {
+		t.Fatalf("read %d bytes of %d", read, n)
+	}
+	return p, p.now.Sub(start)
+}
+
+func always() bool { return true }
+
+func bigBuffers(n int64) [2]api.FlowConfig {
+	f := api.FlowConfig{SendBuffer: n, ReceiveBuffer: n}
+	return [2]api.FlowConfig{f, f}
+}
+
+// Both buffers begin small, grow to what the path takes, and cost a transfer nothing
+// that it would notice.
+func TestAutotuneGrows(t *testing.T) {
+	const buffer, total = 4 << 20, 12 << 20
+	for _, noTS := range []bool{false, true} {
+		params := Params{NoTimestamps: noTS}
+		whole, took := tuned(t, pairConfig{flow: bigBuffers(buffer), params: params}, total, always)
+		params.Autotune = true
+		p, tookTuned := tuned(t, pairConfig{flow: bigBuffers(buffer), params: params}, total, always)
+		if i := p.c[1].Info(p.now); i.RecvBuffer != buffer {
+			t.Errorf("receive buffer %d, want %d", i.RecvBuffer, buffer)
+		}
+		if i := p.c[0].Info(p.now); i.SendBuffer != buffer {
+			t.Errorf("send buffer %d, want %d", i.SendBuffer, buffer)
+		}
+		if tookTuned > took*5/4 {
+			t.Errorf("%v with automatic buffers, %v without", tookTuned, took)
+		}
+		if w := whole.c[1].Info(whole.now); w.RecvBuffer != buffer {
+			t.Errorf("without: %d", w.RecvBuffer)
+		}
+	}
+}
+
+// The window scale is that of the greatest window, from the SYN on, and what is
+// announced begins with autotuneStart.
+func TestAutotuneStart(t *testing.T) {
+	s := scriptConfig{synOpts: allOpts, params: Params{Autotune: true}, cc: renoFactory{}, flow: api.FlowConfig{ReceiveBuffer: 8 << 20, SendBuffer: 8 << 20}}.listen(t)
+	if o := s.out.TCP.Options; o.WindowScale != windowScaleFor(8<<20) {
+		t.Errorf("window scale %d", o.WindowScale)
+	}
+	s.recv(fACK, 1, 1)
+	if i := s.c.Info(s.now); i.RecvBuffer != autotuneStart || i.SendBuffer != autotuneStart || i.RecvWindow > autotuneStart {
+		t.Errorf("%+v", i)
+	}
+	// All of the window can arrive out of order.
+	size := uint32(1000)
+	end := uint32(s.c.rcvWnd())
+	for at := 1 + size; at+size <= 1+end; at += size {
+		s.recvData(fACK, at, 1, pattern(int(size), 1))
+		for s.poll() {
+			s.done()
+		}
+	}
+	if got := s.c.Info(s.now).OutOfOrder; got < int64(end-2*size) {
+		t.Errorf("%d bytes out of order of a window of %d", got, end)
+	}
+	if s.drops(api.DropReceiveBuffer) != 0 {
+		t.Error("parts of the window were not taken")
+	}
+	s.c.Abort(s.now, api.ErrAborted)
+	s.clean()
+
+	// A buffer that is smaller is whole at once.
+	s = scriptConfig{synOpts: allOpts, params: Params{Autotune: true}, flow: api.FlowConfig{ReceiveBuffer: 20_000, SendBuffer: 30_000}}.open(t)
+	if i := s.c.Info(s.now); i.RecvBuffer != 20_000 || i.SendBuffer != 30_000 {
+		t.Errorf("%+v", i)
+	}
+}
+
+// A reader who does not read gets no more window, and a stack that has no memory left
+// gives none.
+func TestAutotuneBounds(t *testing.T) {
+	params := Params{Autotune: true}
+	n := 0
+	p, _ := tuned(t, pairConfig{flow: bigBuffers(4 << 20), params: params}, 1<<20, func() bool { n++; return n < 3 })
+	if i := p.c[1].Info(p.now); i.RecvBuffer != autotuneStart || i.Memory > 2*autotuneStart+1<<14 {
+		t.Errorf("receive buffer %d, memory %d", i.RecvBuffer, i.Memory)
+	}
+	p, _ = tuned(t, pairConfig{flow: bigBuffers(4 << 20), params: params, budget: 600 << 10}, 4<<20, always)
+	if r, s := p.c[1].Info(p.now).RecvBuffer, p.c[0].Info(p.now).SendBuffer; r > 700<<10 || s > 700<<10 || r <= autotuneStart || s <= autotuneStart {
+		t.Errorf("receive buffer %d, send buffer %d, with 600 KiB in all", r, s)
+	}
+}
+
+// The send buffer follows cwnd: a fixed window needs no more than twice that.
+func TestAutotuneSend(t *testing.T) {
+	s := scriptConfig{synOpts: sackOpts, params: Params{Autotune: true}, cc: fixedFactory(100), flow: api.FlowConfig{SendBuffer: 1 << 30}}.open(t)
+	if got := s.c.Info(s.now).SendBuffer; got != 2*100*1460 {
+		t.Errorf("send buffer %d", got)
+	}
+	// What is not read may be changed by Configure, up and down.
+	f := s.c.FlowConfig()
+	f.SendBuffer = 10_000
+	s.c.Configure(s.now, &f)
+	if got := s.c.Info(s.now).SendBuffer; got != 10_000 {
+		t.Errorf("send buffer %d", got)
+	}
+}
+
+// A writer who waits for room is woken when the buffer grows.
+func TestAutotuneWakesWriter(t *testing.T) {
+	f := &spyFactory{}
+	s := scriptConfig{synOpts: sackOpts, params: Params{Autotune: true}, cc: f, window: 65535}.open(t)
+	for {
+		_, err := s.c.Write(s.now, []*api.Buffer{api.NewBuffer(make([]byte, 8<<10))}, WriteOptions{})
+		if err == ErrAgain {
+			break
+		}
+	}
+	acked := uint32(0)
+	s.c.TakeEvents()
+	for range 100 {
+		for s.poll() {
+			acked = s.out.TCP.Seq - s.iss + uint32(s.out.Len)
+			s.done()
+		}
+		f.last.cwnd = 200 << 10
+		s.now = s.now.Add(10 * time.Millisecond)
+		s.recv(fACK, 1, acked-1460)
+		if s.c.sendLimit() > autotuneStart {
+			break
+		}
+	}
+	if s.c.TakeEvents()&EventWrite == 0 {
+		t.Error("the writer was not woken")
+	}
+}
+
+// RFC 8985, section 6.2, step 1: the least RTT is one of late.
+func TestLeastRTTOfLate(t *testing.T) {
+	var r rttState
+	p := DefaultParams()
+	now := clock.Time(0)
+	for range 60 { // ten minutes of 10 ms
+		r.sample(now, 10*time.Millisecond, 1, &p)
+		now = now.Add(10 * time.Second)
+	}
+	start := now
+	for now.Sub(start) < 2*minWindow {
+		r.sample(now, 80*time.Millisecond, 1, &p)
+		age := now.Sub(start)
+		switch {
+		case age < minWindow/2 && r.min != 10*time.Millisecond:
+			t.Fatalf("after %v: %v, forgotten too early", age, r.min)
+		case age > minWindow && r.min != 80*time.Millisecond:
+			t.Fatalf("after %v: %v, remembered too long", age, r.min)
+		}
+		now = now.Add(time.Second)
+	}
+	r.sample(now, 5*time.Millisecond, 1, &p)
+	if r.min != 5*time.Millisecond {
+		t.Error("a lesser one does not count at once")
+	}
+	now = now.Add(time.Hour)
+	r.sample(now, 70*time.Millisecond, 1, &p)
+	if r.min != 70*time.Millisecond {
+		t.Errorf("after an hour of silence: %v", r.min)
+	}
+}
+
+// RFC 2018, section 8: a peer that discards what it reported is found out by the ACK
+// that shows it, long before the retransmission timeout.
+func TestRenegingSeenOnACK(t *testing.T) {
+	s, f := flight(t, sackOpts)
+	s.recv(fACK, 1, seg(0), s.sack(seg(1), seg(10)))
+	for s.poll() {
+		s.done()
+	}
+	s.now = s.now.Add(10 * time.Millisecond)
+	s.recv(fACK, 1, seg(1)) // what was missing only
+	for s.poll() {
+		s.done()
+	}
+	if d := s.until(); d < renegingDelay || d > 50*time.Millisecond {
+		t.Errorf("after %v", d)
+	}
+	s.want(fACK, seg(1), 1, 1460)
+	if n := len(f.last.congs); f.last.congs[n-1].Kind != cc.Timeout {
+		t.Errorf("%+v", f.last.congs)
+	}
+	// But where it was only an ACK that came late, nothing happens.
+	s, f = flight(t, sackOpts)
+	s.recv(fACK, 1, seg(0), s.sack(seg(1), seg(10)))
+	for s.poll() {
+		s.done()
+	}
+	s.now = s.now.Add(10 * time.Millisecond)
+	s.recv(fACK, 1, seg(1))
+	s.now = s.now.Add(time.Millisecond)
+	s.recv(fACK, 1, seg(10))
+	if s.c.stats.timeouts != 0 || s.c.tm[tmRetransmit].Sub(s.now) < 100*time.Millisecond {
+		t.Errorf("timer due in %v", s.c.tm[tmRetransmit].Sub(s.now))
+	}
+}
