@@ -517,3 +517,43 @@ func TestDisconnectEndsDials(t *testing.T) {
 		}
 	})
 }
+
+// TestConfigureTurnsOff: what the stack turns on for every flow, one flow can turn
+// off again.
+func TestConfigureTurnsOff(t *testing.T) {
+	virtually(t, func(v *clock.Virtual) {
+		w := pipeWorld(t, v, func(name string, c *engine.Config) {
+			if name == "a" {
+				c.Flow = api.FlowConfig{
+					NoDelay: true, DSCP: 46,
+					Keepalive: api.KeepaliveConfig{After: time.Minute, Interval: time.Second, Probes: 3},
+				}
+			}
+		})
+		defer w.close()
+		ctx := context.Background()
+		w.b.Listen(7, nil, echo)
+		f, err := w.a.Dial(ctx, netip.AddrPortFrom(addrB4.Addr(), 7), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change := func(c *api.FlowConfig) { c.NoDelay, c.DSCP, c.Keepalive = false, 0, nil }
+		if err := f.Configure(change); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Configure(func(c *api.FlowConfig) {
+			if c.NoDelay || c.DSCP != 0 || c.Keepalive != nil {
+				t.Errorf("in force afterwards: NoDelay %v, DSCP %d, Keepalive %v", c.NoDelay, c.DSCP, c.Keepalive)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		before := f.Info().SegmentsSent
+		if err := clock.Sleep(ctx, v, 10*time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if i := f.Info(); i.NoDelay || i.DSCP != 0 || i.SegmentsSent != before {
+			t.Errorf("NoDelay %v, DSCP %d, %d segments sent while idle", i.NoDelay, i.DSCP, i.SegmentsSent-before)
+		}
+	})
+}
