@@ -80,9 +80,10 @@ type Flow interface {
 
 	// Configure changes options of the open flow: change is called once with
 	// the options in force, which it edits; it must not block or call Configure
-	// itself. Options that are fixed once a
-	// flow exists are marked in [FlowConfig]; changing one of those, or an
-	// error in a value, changes nothing and matches ErrInvalidConfig.
+	// itself. A Keepalive, Notify, NoDelay or DSCP that it sets to zero is off then,
+	// whatever the stack's default. Options that are fixed once a flow exists are
+	// marked in [FlowConfig]; changing one of those, or an error in a value,
+	// changes nothing and matches ErrInvalidConfig.
 	Configure(change func(*FlowConfig)) error
 }
 
