@@ -35,13 +35,25 @@ var pagePools [len(pageSizes)]sync.Pool
 
 // NewBuffer returns a Buffer that owns b, which the caller must not use again.
 func NewBuffer(b []byte) *Buffer {
+	n := newBuffer(b)
+	return &n
+}
+
+func newBuffer(b []byte) Buffer {
 	m := &memory{page: b[:cap(b):cap(b)]}
 	m.refs.Store(1)
-	return &Buffer{b: b[:len(b):len(b)], mem: m}
+	return Buffer{b: b[:len(b):len(b)], mem: m}
 }
 
 // Alloc returns a Buffer of n bytes from a pool. Its contents are undefined.
 func Alloc(n int) *Buffer {
+	b := alloc(n)
+	return &b
+}
+
+// alloc is apart from Alloc so that the latter is inlined, and the Buffer need
+// not be allocated where the caller only wants its value.
+func alloc(n int) Buffer {
 	for i, size := range pageSizes {
 		if n > size {
 			continue
@@ -51,9 +63,9 @@ func Alloc(n int) *Buffer {
 			m = &memory{page: make([]byte, size), pool: &pagePools[i]}
 		}
 		m.refs.Store(1)
-		return &Buffer{b: m.page[:n:n], mem: m}
+		return Buffer{b: m.page[:n:n], mem: m}
 	}
-	return NewBuffer(make([]byte, n))
+	return newBuffer(make([]byte, n))
 }
 
 // CopyBuffer returns a Buffer with a copy of b.

@@ -32,12 +32,29 @@ func runChild(o *options, cells []*cell) error {
 	if v == nil {
 		return fmt.Errorf("cell %s has no stack %q", cells[0].name, o.stacks)
 	}
+	if o.allocsDir != "" {
+		runtime.MemProfileRate = 4 << 10
+	}
 	measure := time.Duration(o.seconds * float64(time.Second))
 	m, err := v.run(&params{warm: measure / 3, measure: measure, n: o.n, profile: o.profileDir})
 	if err != nil {
 		return err
 	}
+	if o.allocsDir != "" {
+		if err := writeAllocs(o.allocsDir); err != nil {
+			return err
+		}
+	}
 	return json.NewEncoder(os.Stdout).Encode(m)
+}
+
+func writeAllocs(name string) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return pprof.Lookup("allocs").WriteTo(f, 0)
 }
 
 // A span measures CPU time and allocations between begin and end.

@@ -27,6 +27,7 @@ type options struct {
 	seconds    float64
 	jsonFile   string
 	profileDir string
+	allocsDir  string
 	list       bool
 	n          int
 	child      bool
@@ -40,6 +41,7 @@ func main() {
 	flag.Float64Var(&o.seconds, "seconds", 1, "how long to measure in each run, in seconds, after a third of that to warm up")
 	flag.StringVar(&o.jsonFile, "json", "", "write the results to this file as well")
 	flag.StringVar(&o.profileDir, "profile", "", "write a CPU profile of every run to this directory")
+	flag.StringVar(&o.allocsDir, "allocs", "", "write a profile of every run's allocations to this directory; it slows the run down")
 	flag.BoolVar(&o.list, "list", false, "list the cells and their stacks")
 	flag.IntVar(&o.n, "n", 0, "size of a cell that counts connections; 0 means its default")
 	flag.BoolVar(&o.child, "child", false, "run one cell of one stack in this process, without a namespace, and print its result")

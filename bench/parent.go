@@ -85,9 +85,12 @@ func runOne(o *options, c *cell, stack string, round int, stop <-chan os.Signal)
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	args := []string{"-child", "-cells", c.name, "-stacks", stack, "-seconds", fmt.Sprint(o.seconds), "-n", fmt.Sprint(o.n)}
+	name := strings.ReplaceAll(fmt.Sprintf("%s.%s.%d", c.name, stack, round), "/", "_")
 	if o.profileDir != "" {
-		name := strings.NewReplacer("/", "_").Replace(fmt.Sprintf("%s.%s.%d.pprof", c.name, stack, round))
-		args = append(args, "-profile", filepath.Join(o.profileDir, name))
+		args = append(args, "-profile", filepath.Join(o.profileDir, name+".cpu.pprof"))
+	}
+	if o.allocsDir != "" {
+		args = append(args, "-allocs", filepath.Join(o.allocsDir, name+".allocs.pprof"))
 	}
 	self, err := os.Executable()
 	if err != nil {

@@ -21,6 +21,7 @@ const Linger = 60 * time.Second
 // goroutine.
 type Conn struct {
 	flow api.Flow
+	into copyReader // the same flow, or nil
 	dst  *net.TCPAddr
 	src  *net.TCPAddr
 
@@ -43,10 +44,19 @@ var (
 	_ io.ReaderFrom = (*Conn)(nil)
 )
 
+// A copyReader is a flow that copies what it has received to where the caller wants
+// it. It saves the buffers, and bytes that others still see need not be copied
+// twice.
+type copyReader interface {
+	ReadInto(ctx context.Context, p []byte) (int, error)
+}
+
 // New returns a Conn over f, which belongs to the Conn from then on.
 func New(f api.Flow) *Conn {
+	into, _ := f.(copyReader)
 	return &Conn{
 		flow:    f,
+		into:    into,
 		dst:     net.TCPAddrFromAddrPort(f.Dst()),
 		src:     net.TCPAddrFromAddrPort(f.Src()),
 		writing: make(chan struct{}, 1),
@@ -104,6 +114,13 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	if c.into != nil && !c.hasRest() {
+		n, err := c.into.ReadInto(ctx, p)
+		if err != nil {
+			return n, c.wrap("read", err)
+		}
+		return n, nil
+	}
 	b, err := c.next(ctx)
 	if err != nil {
 		return 0, c.wrap("read", err)
@@ -111,6 +128,14 @@ func (c *Conn) Read(p []byte) (int, error) {
 	n := copy(p, b.Bytes())
 	c.giveBack(b, n)
 	return n, nil
+}
+
+// hasRest reports whether Read must not go to the flow: there are bytes that come
+// first, or reading has ended.
+func (c *Conn) hasRest() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.eof || len(c.rest) > 0
 }
 
 // next returns what is to be read next.
@@ -200,11 +225,11 @@ const (
 // blocks while the send queue is full. n says how many bytes were queued, all
 // of them unless there is an error; that they arrived is not said.
 func (c *Conn) Write(p []byte) (n int, err error) {
-	release, ctx, err := c.startWrite()
+	ctx, err := c.startWrite()
 	if err != nil {
 		return 0, err
 	}
-	defer release()
+	defer c.endWrite()
 	for len(p) > 0 {
 		m := min(len(p), maxChunk)
 		// The flow admits a buffer, if it can, before it looks at ctx; net.Conn
@@ -221,22 +246,22 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// startWrite waits for the turn to write.
-func (c *Conn) startWrite() (release func(), ctx context.Context, err error) {
+// startWrite waits for the turn to write, which ends with endWrite.
+func (c *Conn) startWrite() (ctx context.Context, err error) {
 	ctx = c.write.context()
 	if ctx.Err() != nil {
-		return nil, nil, c.wrap("write", context.Cause(ctx))
+		return nil, c.wrap("write", context.Cause(ctx))
 	}
 	select {
 	case c.writing <- struct{}{}:
-		return c.endWrite, ctx, nil
+		return ctx, nil
 	default:
 	}
 	select {
 	case c.writing <- struct{}{}:
-		return c.endWrite, ctx, nil
+		return ctx, nil
 	case <-ctx.Done():
-		return nil, nil, c.wrap("write", context.Cause(ctx))
+		return nil, c.wrap("write", context.Cause(ctx))
 	}
 }
 
@@ -244,12 +269,12 @@ func (c *Conn) endWrite() { <-c.writing }
 
 // writeBuffer hands b to the flow.
 func (c *Conn) writeBuffer(b *api.Buffer) error {
-	release, ctx, err := c.startWrite()
+	ctx, err := c.startWrite()
 	if err != nil {
 		b.Release()
 		return err
 	}
-	defer release()
+	defer c.endWrite()
 	if err := c.flow.Write(ctx, b); err != nil {
 		return c.wrap("write", err)
 	}

@@ -70,6 +70,40 @@ func (f *Flow) Read(ctx context.Context) (*api.Buffer, error) {
 	}
 }
 
+// ReadInto is Read into memory of the caller's: it blocks until data is available
+// and copies as many bytes as p has room for and as suit the stack, at least one
+// unless p is empty. The errors are those of Read. Package netconn uses it.
+func (f *Flow) ReadInto(ctx context.Context, p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	now := f.shard.enter()
+	var ended error
+	for {
+		b, err := f.conn.ReadView(now, len(p))
+		if err == nil {
+			f.shard.touch(now, f.conn) // the window may have opened
+			f.shard.leave(now)
+			n := copy(p, b.Bytes())
+			b.Release()
+			return n, nil
+		}
+		if !errors.Is(err, tcp.ErrAgain) {
+			f.shard.leave(now)
+			return 0, f.fail("read", err)
+		}
+		// A context that has ended loses to data that has come.
+		if ended == nil && ctx.Err() != nil {
+			ended = context.Cause(ctx)
+		}
+		if ended != nil {
+			f.shard.leave(now)
+			return 0, f.fail("read", ended)
+		}
+		now, ended = f.readable.wait(ctx, f.shard, now)
+	}
+}
+
 // Write implements api.Flow (W1, W2, W3, W4, W5).
 func (f *Flow) Write(ctx context.Context, b *api.Buffer) error {
 	return f.write(ctx, []*api.Buffer{b}, tcp.WriteOptions{}, false)

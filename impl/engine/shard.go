@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
@@ -15,8 +16,10 @@ import (
 const (
 	backlogPackets = 1024    // in a shard's backlog
 	backlogBytes   = 4 << 20 // of memory they keep alive
-	pollBatch      = 64      // packets between two looks at the lock
-	flushRounds    = 256     // batches that one caller sends before it hands over
+	sparePackets   = 1024    // most of what an empty backlog keeps
+	spareHeaders   = 64 << 10
+	pollBatch      = 64  // packets between two looks at the lock
+	flushRounds    = 256 // batches that one caller sends before it hands over
 )
 
 // A shard is one pure host behind one lock.
@@ -44,11 +47,14 @@ type shard struct {
 	// Owned by the goroutine that is flushing.
 	batch host.Batch
 
-	backlogMu    sync.Mutex
-	backlog      []link.Packet
-	backlogBytes int64
-	backlogSpare []link.Packet
-	backlogDrops uint64
+	waiting        atomic.Int64 // packets in the backlog
+	backlogMu      sync.Mutex
+	backlog        []link.Packet
+	backlogHeaders []byte // their headers
+	backlogBytes   int64
+	backlogSpare   []link.Packet // memory to be used again
+	spareHeaders   []byte
+	backlogDrops   uint64
 }
 
 func newShard(s *Stack, cfg *host.Config) (*shard, error) {
@@ -127,7 +133,12 @@ func (s *shard) postpone(ps []link.Packet) {
 		p := &ps[i]
 		size := int64(len(p.Header))
 		for j := range p.Payload {
-			size += p.Payload[j].MemSize()
+			// Memory that somebody else holds as well is charged there.
+			if b := &p.Payload[j]; b.Exclusive() {
+				size += b.MemSize()
+			} else {
+				size += int64(b.Len())
+			}
 		}
 		if len(s.backlog) >= backlogPackets || s.backlogBytes+size > backlogBytes {
 			s.backlogDrops++
@@ -135,40 +146,47 @@ func (s *shard) postpone(ps []link.Packet) {
 			continue
 		}
 		s.backlogBytes += size
+		// Where the headers have outgrown their array, those in the old one keep it.
+		h := len(s.backlogHeaders)
+		s.backlogHeaders = append(s.backlogHeaders, p.Header...)
 		s.backlog = append(s.backlog, link.Packet{
-			Header:  append([]byte(nil), p.Header...),
-			Payload: append([]api.Buffer(nil), p.Payload...),
+			Header:  s.backlogHeaders[h:len(s.backlogHeaders):len(s.backlogHeaders)],
+			Payload: p.Payload,
 			Offload: p.Offload,
 		})
 	}
+	s.waiting.Store(int64(len(s.backlog)))
 }
 
 // drain feeds what the backlog holds now to the host. The caller holds mu.
 func (s *shard) drain(now clock.Time) {
-	s.backlogMu.Lock()
-	ps := s.backlog
-	if len(ps) == 0 {
-		s.backlogMu.Unlock()
+	if !s.backlogged() {
 		return
 	}
-	s.backlog, s.backlogBytes = s.backlogSpare[:0], 0
-	s.backlogSpare = nil
+	s.backlogMu.Lock()
+	ps := s.backlog
+	s.waiting.Store(0)
+	headers := s.backlogHeaders
+	s.backlog, s.backlogHeaders, s.backlogBytes = s.backlogSpare[:0], s.spareHeaders[:0], 0
+	s.backlogSpare, s.spareHeaders = nil, nil
 	s.backlogMu.Unlock()
 
 	for i := range ps {
 		s.packet(now, &ps[i])
 	}
 	clear(ps)
+	if cap(ps) > sparePackets || cap(headers) > spareHeaders {
+		return // a burst was long: an idle shard does not hold that much
+	}
 	s.backlogMu.Lock()
-	s.backlogSpare = ps[:0]
+	s.backlogSpare, s.spareHeaders = ps[:0], headers[:0]
 	s.backlogMu.Unlock()
 }
 
-func (s *shard) backlogged() bool {
-	s.backlogMu.Lock()
-	defer s.backlogMu.Unlock()
-	return len(s.backlog) > 0
-}
+// backlogged reports whether somebody has left packets. Who leaves some looks at
+// mu afterwards, and who lets go of mu looks here afterwards: one of them sees the
+// other.
+func (s *shard) backlogged() bool { return s.waiting.Load() > 0 }
 
 // leave brings the shard to rest and lets go of the lock: it wakes those who can
 // go on, sends what there is to send, and arms the timer. Where another goroutine
@@ -179,6 +197,9 @@ func (s *shard) leave(now clock.Time) {
 			s.flushing = true
 			rounds := 0
 			for s.flush(now) {
+				if s.resting() {
+					break
+				}
 				now = s.stack.clock.Now()
 				s.drain(now)
 				if rounds++; rounds == flushRounds {
@@ -208,6 +229,12 @@ func (s *shard) settled(ctx context.Context) {
 		now, _ = s.idle.wait(ctx, s, now)
 	}
 	s.leave(now)
+}
+
+// resting reports whether another round would find nothing to do. The caller holds
+// mu.
+func (s *shard) resting() bool {
+	return s.host.Resting() && len(s.calls) == 0 && !s.backlogged() && s.stack.observer.Load() == nil
 }
 
 // resume goes on flushing for a goroutine that has done its share.

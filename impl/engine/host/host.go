@@ -202,6 +202,12 @@ func (h *Host) Ready() (c *tcp.Conn, events tcp.Events, ok bool) {
 	return nil, 0, false
 }
 
+// Resting reports whether Ready, Poll and TakeRedirects have nothing to give.
+func (h *Host) Resting() bool {
+	return h.told == nil && h.changed.len() == 0 && h.ready.len() == 0 &&
+		h.output.len() == 0 && h.replies.len() == 0 && len(h.redirects) == 0
+}
+
 // ListenerOf returns the listener that accepted c, or nil.
 func (h *Host) ListenerOf(c *tcp.Conn) *Listener {
 	if e := h.byConn[c]; e != nil && e.listener != nil {
