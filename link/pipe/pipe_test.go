@@ -1,9 +1,11 @@
 package pipe_test
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
+	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/link"
 	"github.com/sluicenet/sluice/link/linktest"
 	"github.com/sluicenet/sluice/link/pipe"
@@ -70,4 +72,36 @@ func BenchmarkSend(b *testing.B) {
 	for b.Loop() {
 		x.Send(batch)
 	}
+}
+
+// What crosses is views of the sender's payload, which stay good after the sender has
+// let go of it.
+func TestNothingIsCopied(t *testing.T) {
+	a, b := pipe.New(pipe.Config{})
+	var got []link.Packet
+	if err := b.Attach(func(batch []link.Packet) {
+		got = append(got, link.Packet{Header: bytes.Clone(batch[0].Header), Payload: batch[0].Payload})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	payload := api.CopyBuffer([]byte("payload"))
+	p := link.Packet{Header: []byte("header:"), Payload: []api.Buffer{payload.View(0, 3), payload.View(3, 3), payload.View(3, 7)}}
+	want := &p.Payload[0].Bytes()[0]
+	if err := a.Send([]link.Packet{p}); err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Payload) != 3 || string(p.AppendTo(nil)) != "header:payload" {
+		t.Errorf("the sender's packet is now %q", p.AppendTo(nil))
+	}
+	p.Release()
+	payload.Release()
+	if len(got) != 1 || &got[0].Payload[0].Bytes()[0] != want {
+		t.Fatal("the payload was copied")
+	}
+	if s := string(got[0].AppendTo(nil)); s != "header:payload" {
+		t.Errorf("received %q", s)
+	}
+	got[0].Release()
+	b.Close()
+	a.Close()
 }

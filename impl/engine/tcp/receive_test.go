@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"bytes"
 	"io"
 	"math/rand/v2"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/impl/engine/wire"
+	"pgregory.net/rapid"
 )
 
 var sackOpts = wire.TCPOptions{HasMSS: true, MSS: 1460, SACKPermitted: true}
@@ -459,4 +461,73 @@ func TestUrgentSend(t *testing.T) {
 	s.write(10)
 	s.recv(fACK, 1, 3016)
 	s.want(fACK, 3016, 1, 10)
+}
+
+// ReadView gives the same bytes as Read, in whatever pieces, and lets go of what it
+// has charged.
+func TestReadView(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		s := scriptConfig{synOpts: sackOpts}.open(t)
+		d := pattern(20_000, 7)
+		in, out := 0, 0
+		for out < len(d) {
+			if n := min(rapid.IntRange(0, 1460).Draw(rt, "segment"), len(d)-in); n > 0 && in-out < 8000 {
+				s.recvData(fACK, uint32(1+in), 1, d[in:in+n])
+				in += n
+				s.poll() // an ACK, perhaps
+			}
+			if in == out {
+				continue
+			}
+			var b api.Buffer
+			most := rapid.IntRange(1, 4000).Draw(rt, "read")
+			if rapid.Bool().Draw(rt, "whole") {
+				p, err := s.c.Read(s.now)
+				if err != nil {
+					rt.Fatal(err)
+				}
+				b, most = *p, p.Len()
+			} else {
+				var err error
+				if b, err = s.c.ReadView(s.now, most); err != nil {
+					rt.Fatal(err)
+				}
+			}
+			n := b.Len()
+			if n == 0 || n > most || !bytes.Equal(b.Bytes(), d[out:out+n]) {
+				rt.Fatalf("%d bytes at %d, of at most %d, are wrong", n, out, most)
+			}
+			b.Release()
+			out += n
+		}
+		if _, err := s.c.ReadView(s.now, 1); err != ErrAgain || s.c.rcvCharged != 0 || s.c.rq.size != 0 {
+			rt.Fatalf("at the end: %v, %d bytes charged, %d queued", err, s.c.rcvCharged, s.c.rq.size)
+		}
+	})
+}
+
+// A large payload that somebody else still sees is queued as it is, and Read does
+// not hand that out (R1).
+func TestReadShared(t *testing.T) {
+	s := scriptConfig{synOpts: sackOpts}.open(t)
+	d := pattern(largePage, 3)
+	page := api.CopyBuffer(d)
+	seg := s.segment(fACK, 1, 1, nil)
+	seg.Payload, seg.Len = []api.Buffer{page.View(0, page.Len())}, int64(page.Len())
+	s.c.Segment(s.now, seg)
+	if page.Exclusive() {
+		t.Fatal("the payload was copied on its way in")
+	}
+	b, err := s.c.Read(s.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, b.Bytes(), d)
+	clear(b.Bytes())
+	same(t, page.Bytes(), d)
+	if !b.Exclusive() || !page.Exclusive() {
+		t.Fatal("the payload is still shared")
+	}
+	b.Release()
+	page.Release()
 }

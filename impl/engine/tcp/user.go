@@ -39,10 +39,12 @@ func (c *Conn) ReadView(now clock.Time, n int) (api.Buffer, error) {
 		return api.Buffer{}, c.readEnd()
 	}
 	if b, ok := c.rq.part(n); ok {
+		c.tuneReceive(now, int64(n))
 		return b, nil // its memory stays charged until the rest has been read
 	}
 	r := c.rq.pop()
 	c.uncharge(r.charge)
+	c.tuneReceive(now, int64(r.used))
 	c.considerWindowUpdate()
 	return r.b, nil
 }
