@@ -85,6 +85,9 @@ func (w *Lab) Inject(raws ...[]byte) {
 	w.abandoned()
 	batch := make([]link.Packet, len(raws))
 	for i, raw := range raws {
+		if len(raw) > linkMTU {
+			panic(fmt.Sprintf("BUG: the peer sends a packet of %d bytes", len(raw)))
+		}
 		w.trace.add(w.clk.Now(), "peer", raw)
 		batch[i] = packetOf(raw)
 	}
@@ -231,7 +234,15 @@ type Hello struct {
 	ISS    uint32 // 0: random
 	Port   uint16 // of the peer; 0: a fresh one
 	Flow   api.FlowConfig
+	Nagle  bool   // leave Nagle's algorithm on; otherwise small segments need not wait
 	Extra  []byte // more options of the SYN
+}
+
+// flow returns the options of the stack's flow.
+func (h *Hello) flow() api.FlowConfig {
+	f := h.Flow
+	f.NoDelay = f.NoDelay || !h.Nagle
+	return f
 }
 
 // options returns the peer's SYN options.
@@ -321,7 +332,7 @@ func (w *Lab) Open(l *WirePort, h Hello) *Conn {
 
 // Accept returns a connection that the peer has opened to a listener of its own.
 func (w *Lab) Accept(h Hello) *Conn {
-	return w.Open(w.Listen(&api.ListenConfig{Flow: h.Flow}), h)
+	return w.Open(w.Listen(&api.ListenConfig{Flow: h.flow()}), h)
 }
 
 // SYN sends the peer's SYN.
@@ -361,8 +372,9 @@ type dialling struct {
 // StartDial makes the stack dial the peer, and returns when its SYN has come.
 func (w *Lab) StartDial(h Hello) (*Conn, *Op[dialling]) {
 	c := w.newConn(h)
+	cfg := h.flow()
 	op := Start(w.T, "dial", func() dialling {
-		f, err := w.Stack.Dial(w.Bound(), c.peer, &c.hello.Flow)
+		f, err := w.Stack.Dial(w.Bound(), c.peer, &cfg)
 		return dialling{f, err}
 	})
 	s := w.Segment(time.Second, "SYN", func(s *Segment) bool { return isSYN(s) && s.Dst == c.peer })

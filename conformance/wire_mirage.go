@@ -206,9 +206,9 @@ var mirageCases = []Case{
 			if c.rcv == 1 {
 				c.GotData(2*time.Second, 2)
 			}
-			c.Send(ACK, Win(100)) // 12800
-			c.GotData(5*time.Second, 5001)
+			c.win = 100 // 12800
 			c.AckAll()
+			c.acks(5*time.Second, 5001)
 			c = w.Accept(Hello{Scale: 7, Flow: api.FlowConfig{ReceiveBuffer: 1 << 20}})
 			field := int64(c.syn.Window)
 			if c.shift == 0 {
@@ -574,7 +574,7 @@ var mirageMoreCases = []Case{
 			c.GotAck(time.Second, 1001)
 			c.Send(ACK|PSH, Seq(501), Data(1000))
 			c.GotAck(time.Second, 1501)
-			c.Send(ACK|PSH, Seq(1), Data(1500)) // all old
+			c.Send(ACK|PSH, Seq(101), Data(1400)) // all old
 			c.GotAck(time.Second, 1501)
 			c.Send(ACK|PSH, Seq(1000), Data(1002))
 			c.GotAck(time.Second, 2002)

@@ -489,7 +489,9 @@ var sackCases = []Case{
 					}
 				}
 			}
-			c.Send(ACK|PSH, Seq(1), Data(8000)) // fills everything
+			for rel := uint32(1); rel < 8001; rel += 1000 { // fills everything
+				c.Send(ACK|PSH, Seq(rel), Data(1000))
+			}
 			c.GotAck(0, 8501)
 			c.snd = 8501
 			c.WantRead(8500)

@@ -27,7 +27,7 @@ var transferCases = []Case{
 		ID: "rfc9293/SHLD-27", Level: OnWire, Source: "RFC 9293 section 3.9.1.2 (SHLD-27, SHLD-28)", Title: "Small writes are collected into full segments",
 		Clause: "Many small writes that wait behind a closed window leave as segments of full size.",
 		Run: func(t *T) {
-			c := t.Lab(nil).Accept(Hello{Window: 1})
+			c := t.Lab(nil).Accept(Hello{Window: 1, Nagle: true})
 			c.Written(1)
 			c.GotData(5*time.Second, 2)
 			for range 100 {
@@ -80,7 +80,7 @@ var nagleCases = []Case{
 		ID: "rfc9293/SHLD-7", Level: OnWire, Source: "RFC 9293 section 3.7.4", Title: "Nagle's algorithm",
 		Clause: "While something is unacknowledged a small segment waits; it leaves with the ACK, or when it is full.",
 		Run: func(t *T) {
-			c := t.Lab(nil).Accept(Hello{})
+			c := t.Lab(nil).Accept(Hello{Nagle: true})
 			c.Written(10)
 			c.GotData(0, 11)
 			c.Written(10)
@@ -102,7 +102,7 @@ var nagleCases = []Case{
 		Run: func(t *T) {
 			w := t.Lab(nil)
 			for _, later := range []bool{false, true} {
-				c := w.Accept(Hello{Flow: api.FlowConfig{NoDelay: !later}})
+				c := w.Accept(Hello{Nagle: later})
 				if later {
 					t.ok("configure", c.Flow.Configure(func(f *api.FlowConfig) { f.NoDelay = true }))
 				}
