@@ -115,12 +115,16 @@ type pairConfig struct {
 	seed    uint64
 	passive bool // else simultaneous open
 	budget  int64
+	cc      cc.Factory // renoFactory if nil
 }
 
 func newPair(t testing.TB, pc pairConfig) *pair {
 	p := &pair{t: t, ch: pc.ch, rng: rand.New(rand.NewPCG(pc.seed, 7)), now: clock.Time(time.Second)}
 	a := netip.MustParseAddrPort("10.0.0.1:1000")
 	b := netip.MustParseAddrPort("10.0.0.2:2000")
+	if pc.cc == nil {
+		pc.cc = renoFactory{}
+	}
 	if pc.mtu == 0 {
 		pc.mtu = 1500
 	}
@@ -131,7 +135,7 @@ func newPair(t testing.TB, pc pairConfig) *pair {
 			params = *pc.params1
 		}
 		cfg := &Config{Params: &params, Flow: pc.flow[i], Local: a, Remote: b, ISS: pc.iss[i], TSOffset: uint32(i) * 77777,
-			LinkMTU: pc.mtu, MaxGSO: pc.gso, Controller: renoFactory{}, Budget: p.budget[i]}
+			LinkMTU: pc.mtu, MaxGSO: pc.gso, Controller: pc.cc, Budget: p.budget[i]}
 		if i == 1 {
 			cfg.Local, cfg.Remote = b, a
 			if pc.passive {
