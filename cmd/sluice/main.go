@@ -78,7 +78,7 @@ func newRoot() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, args []string) error { return cmd.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(runCommand(), checkCommand(), flowsCommand(), simCommand(), versionCommand())
+	root.AddCommand(runCommand(), checkCommand(), flowsCommand(), simCommand(), bridgeCommand(), versionCommand())
 	if c := conformCommand(); c != nil {
 		root.AddCommand(c)
 	}

@@ -108,6 +108,7 @@ var rules = []rule{
 	{"config/...", []string{"api/...", "impl/...", "link/...", "config/...",
 		"github.com/spf13/viper", "github.com/spf13/pflag", "github.com/go-viper/mapstructure/v2", "go.yaml.in/yaml/v3"}},
 	{"sim/...", []string{"api/...", "impl/...", "link/...", "config/...", "sim/..."}},
+	{"bridge/...", []string{"api/...", "impl/...", "link/...", "config/...", "sim/...", "bridge/...", "golang.org/x/sys/unix", "github.com/vishvananda/netlink/..."}},
 	{"mocks", []string{"api/...", "github.com/stretchr/testify/..."}},
 	{"internal/...", []string{"api/...", "impl/...", "link/...", "pgregory.net/rapid"}},
 	{"cmd/...", []string{"..."}},
