@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -13,8 +14,11 @@ import (
 // ecnFactory makes spies that want a use of ECN of their own.
 type ecnFactory struct {
 	spyFactory
-	mode cc.ECNMode
+	mode  cc.ECNMode
+	byEnd map[netip.AddrPort]*spy // by local address
 }
+
+func (f *ecnFactory) of(c *Conn) *spy { return f.byEnd[c.Local()] }
 
 type ecnSpy struct {
 	*spy
@@ -25,6 +29,10 @@ func (e ecnSpy) ECN() cc.ECNMode { return e.mode }
 
 func (f *ecnFactory) New(e *cc.Env, o string) (cc.Controller, error) {
 	c, err := f.spyFactory.New(e, o)
+	if f.byEnd == nil {
+		f.byEnd = map[netip.AddrPort]*spy{}
+	}
+	f.byEnd[e.Local] = c.(*spy)
 	return ecnSpy{c.(*spy), f.mode}, err
 }
 
@@ -499,15 +507,23 @@ func TestECNEachSender(t *testing.T) {
 }
 
 // Whole transfers over paths that mark, lose and reorder: everything arrives, marks
-// are answered, at most once a round trip, and end when marking ends.
+// are answered, at most once a round trip, and end when marking ends. With the
+// exact echo and no loss, the sender learns of every byte that was marked.
 func TestECNTransfers(t *testing.T) {
-	for seed := range uint64(12) {
+	for seed := range uint64(16) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			ch := channel{delay: 10 * time.Millisecond, mark: 0.05}
-			if seed%3 == 1 {
+			lossy := seed%3 == 1
+			if lossy {
 				ch.loss, ch.reorder = 0.02, 0.05
 			}
-			p := newPair(t, pairConfig{passive: seed%2 == 0, seed: seed, gso: int64(seed%4/2) * 65535, ch: ch, params: Params{ECN: ECNOn}})
+			pc := pairConfig{passive: seed%2 == 0, seed: seed, gso: int64(seed%4/2) * 65535, ch: ch, params: Params{ECN: ECNOn, Autotune: seed%5 == 0}}
+			f := &ecnFactory{mode: cc.ECNEach}
+			each := seed >= 8
+			if each {
+				pc.cc = f
+			}
+			p := newPair(t, pc)
 			cwr, ect := 0, 0
 			var started, last time.Duration
 			p.onSend = func(c *Conn, out *Out) {
@@ -535,6 +551,18 @@ func TestECNTransfers(t *testing.T) {
 			rounds := int((last-started)/(20*time.Millisecond)) + 1
 			if ect == 0 || cwr == 0 || cwr > rounds {
 				t.Errorf("%d segments ECT, %d with CWR in %d round trips", ect, cwr, rounds)
+			}
+			if !each || lossy {
+				return
+			}
+			var told int64
+			for _, e := range f.of(p.c[0]).acks {
+				if e.ECE {
+					told += e.CumAcked
+				}
+			}
+			if told == 0 || told != p.marked {
+				t.Errorf("%d bytes were marked, the sender was told of %d", p.marked, told)
 			}
 		})
 	}

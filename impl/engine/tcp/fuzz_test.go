@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/cc"
 	"github.com/sluicenet/sluice/api/clock"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
@@ -38,7 +39,8 @@ func FuzzConn(f *testing.F) {
 		// Views of everything that goes in show at the end whether the machine has
 		// let go of it.
 		var views []api.Buffer
-		track := next()&1 == 0
+		more := next()
+		track := more&1 == 0
 		watch := func(b *api.Buffer) {
 			if track {
 				views = append(views, b.View(0, b.Len()))
@@ -61,6 +63,18 @@ func FuzzConn(f *testing.F) {
 		if mode&64 != 0 {
 			sc.synOpts.HasTimestamps = false
 		}
+		if more&2 != 0 {
+			sc.params.ECN, sc.ecn = ECNOn, true
+		}
+		if more&4 != 0 {
+			sc.cc = &ecnFactory{mode: cc.ECNEach}
+			sc.ecn = true
+			sc.params.ECN = ECNOn
+		}
+		if more&8 != 0 {
+			sc.params.Autotune = true
+			sc.flow.SendBuffer, sc.flow.ReceiveBuffer = 200_000, 200_000
+		}
 		var s *script
 		if mode&2 != 0 {
 			s = sc.dial(t)
@@ -82,7 +96,7 @@ func FuzzConn(f *testing.F) {
 					t.Fatalf("too large: %d", s.out.Len)
 				}
 				if h.Flags&(fACK|fSYN|fRST) == fACK {
-					edge := c.rcvNxt + uint64(h.Window)<<c.rcvScale
+					edge := unwrap(c.rcvNxt, h.Ack) + uint64(h.Window)<<c.rcvScale
 					if edge+1<<c.rcvScale-1 < maxEdge {
 						t.Fatalf("window taken back from %d to %d", maxEdge, edge)
 					}
@@ -97,8 +111,8 @@ func FuzzConn(f *testing.F) {
 		for len(in) > 0 {
 			switch op := next(); op % 12 {
 			case 0, 1, 2, 3: // a segment near what is expected
-				flags := wire.Flags(next() & 0x3f)
-				g := &Segment{TCP: wire.TCP{Flags: flags, Window: uint16(next()) << (op >> 4)}}
+				flags := wire.Flags(next())
+				g := &Segment{TCP: wire.TCP{Flags: flags, Window: uint16(next()) << (op >> 4)}, CE: op&128 != 0}
 				base := c.rcvNxt
 				if c.state == api.StateSynSent {
 					base = uint64(s.irs)

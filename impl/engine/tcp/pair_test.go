@@ -101,6 +101,7 @@ type pair struct {
 	edge    [2]uint64 // highest window edge announced by each
 	trace   bool
 	packets int
+	marked  int64 // sequence numbers with a CE mark
 	onSend  func(*Conn, *Out)
 }
 
@@ -242,6 +243,12 @@ func (p *pair) put(to int, h wire.TCP, data []byte, ecn uint8) {
 	}
 	if p.rng.Float64() < p.ch.dup {
 		copies++
+	}
+	if ce {
+		p.marked += int64(len(data))
+		if h.Flags&wire.FIN != 0 {
+			p.marked++
+		}
 	}
 	for range copies {
 		d := p.ch.delay

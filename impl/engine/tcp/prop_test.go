@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/cc"
 	"pgregory.net/rapid"
 )
 
@@ -26,14 +27,20 @@ func TestTransferProperty(t *testing.T) {
 				NoSACK:        rapid.Bool().Draw(rt, "nosack"),
 				NoTimestamps:  rapid.Bool().Draw(rt, "nots"),
 				NoWindowScale: rapid.Bool().Draw(rt, "nows"),
+				ECN:           rapid.SampledFrom([]ECNPolicy{ECNPassive, ECNOn}).Draw(rt, "ecn"),
+				Autotune:      rapid.Bool().Draw(rt, "autotune"),
 			},
 			ch: channel{
 				delay:   time.Duration(rapid.IntRange(0, 50).Draw(rt, "delay")) * time.Millisecond,
 				jitter:  time.Duration(rapid.IntRange(0, 5).Draw(rt, "jitter")) * time.Millisecond,
 				loss:    rapid.SampledFrom([]float64{0, 0.01, 0.05, 0.15}).Draw(rt, "loss"),
 				dup:     rapid.SampledFrom([]float64{0, 0.02, 0.2}).Draw(rt, "dup"),
+				mark:    rapid.SampledFrom([]float64{0, 0.05, 1}).Draw(rt, "mark"),
 				reorder: rapid.SampledFrom([]float64{0, 0.05, 0.3}).Draw(rt, "reorder"),
 			},
+		}
+		if rapid.Bool().Draw(rt, "each") {
+			pc.cc = &ecnFactory{mode: cc.ECNEach}
 		}
 		if rapid.IntRange(0, 3).Draw(rt, "budgeted") == 0 {
 			pc.budget = 120_000

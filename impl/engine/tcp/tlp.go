@@ -14,6 +14,11 @@ import (
 const (
 	tlpMaxAckDelay = 200 * time.Millisecond // TLP.max_ack_delay: of the peer
 	tlpInitial     = time.Second            // PTO without a measurement
+
+	// tlpMin is the least PTO. Where round trips take microseconds, goroutines and
+	// processors are late by more than two of them, and each probe would be for
+	// nothing. Linux has the same (TCP_TIMEOUT_MIN).
+	tlpMin = 2 * time.Millisecond
 )
 
 type tlpState struct {
@@ -35,7 +40,7 @@ func (c *Conn) armProbe(now clock.Time) {
 	}
 	pto := tlpInitial
 	if c.rtt.samples > 0 {
-		pto = 2 * c.rtt.srtt
+		pto = max(2*c.rtt.srtt, tlpMin)
 		if int64(c.sndNxt-c.sndUna) <= c.mss {
 			pto += tlpMaxAckDelay
 		}
