@@ -13,9 +13,12 @@ import (
 	"github.com/sluicenet/sluice/api/cc"
 	"github.com/sluicenet/sluice/api/clock"
 	"github.com/sluicenet/sluice/api/link"
+	"github.com/sluicenet/sluice/impl/bbr"
 	"github.com/sluicenet/sluice/impl/cubic"
+	"github.com/sluicenet/sluice/impl/dctcp"
 	"github.com/sluicenet/sluice/impl/engine"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
+	"github.com/sluicenet/sluice/impl/fixed"
 	"github.com/sluicenet/sluice/impl/kernel"
 	"github.com/sluicenet/sluice/impl/reno"
 	"github.com/sluicenet/sluice/link/pipe"
@@ -58,8 +61,18 @@ func DefaultBackends() Backends {
 			",beta=" + strconv.FormatFloat(s.Cubic.Beta, 'g', -1, 64)
 	})
 	cubicBackend.Keys = append(cubicBackend.Keys, "cubic")
+	fixedBackend := Engine(fixed.Factory, func(s *Stack) string {
+		if s.Fixed == nil {
+			return ""
+		}
+		return "window=" + strconv.FormatInt(int64(s.Fixed.Window), 10) + "B"
+	})
+	fixedBackend.Keys = append(fixedBackend.Keys, "fixed")
 	return Backends{
+		"bbr":    Engine(bbr.Factory, nil),
 		"cubic":  cubicBackend,
+		"dctcp":  Engine(dctcp.Factory, nil),
+		"fixed":  fixedBackend,
 		"reno":   Engine(reno.Factory, nil),
 		"kernel": kernelBackend,
 	}
@@ -77,7 +90,7 @@ func (b Backends) Names() []string { return slices.Sorted(maps.Keys(b)) }
 
 // Engine returns a backend that is the userspace engine with a congestion
 // controller. options, if not nil, returns the controller's options. Flows can
-// ask for reno and cubic as well.
+// ask for each of this module's controllers as well.
 func Engine(controller cc.Factory, options func(*Stack) string) Backend {
 	return Backend{
 		Link: true,
@@ -104,7 +117,7 @@ func Engine(controller cc.Factory, options func(*Stack) string) Backend {
 				Seed:   s.Seed,
 				Logger: env.Logger,
 			}
-			for _, f := range []cc.Factory{reno.Factory, cubic.Factory} {
+			for _, f := range []cc.Factory{reno.Factory, cubic.Factory, bbr.Factory, dctcp.Factory, fixed.Factory} {
 				if f.Name() != controller.Name() {
 					cfg.Controllers = append(cfg.Controllers, f)
 				}
@@ -124,7 +137,7 @@ func Engine(controller cc.Factory, options func(*Stack) string) Backend {
 }
 
 var kernelBackend = Backend{
-	Keys: []string{"addresses", "buffers", "limits.flows", "keepalive", "nodelay",
+	Keys: []string{"addresses", "buffers.send", "buffers.receive", "limits.flows", "keepalive", "nodelay",
 		"user_timeout", "ttl", "dscp", "mss"},
 	New: func(env *Environment) (api.Stack, error) {
 		s := env.Stack
@@ -185,5 +198,10 @@ func (s *Stack) params() tcp.Params {
 		NoSACK:            !s.TCP.SACK,
 		NoTimestamps:      !s.TCP.Timestamps,
 		NoWindowScale:     !s.TCP.WindowScale,
+		ECN:               ecnPolicies[s.TCP.ECN],
+		Autotune:          s.Buffers.Autotune,
 	}
 }
+
+// ecnPolicies are the values of the key tcp.ecn.
+var ecnPolicies = map[string]tcp.ECNPolicy{"off": tcp.ECNOff, "passive": tcp.ECNPassive, "on": tcp.ECNOn}

@@ -85,7 +85,7 @@ type Path struct {
 // Stack is one TCP stack.
 type Stack struct {
 	Name      string       `mapstructure:"name" required:"true" name:"true" doc:"Name of the stack: lower-case letters, digits and '-'."`
-	Backend   string       `mapstructure:"backend" default:"cubic" doc:"Implementation: reno and cubic are the userspace engine with that congestion controller, kernel is the sockets of the host."`
+	Backend   string       `mapstructure:"backend" default:"cubic" doc:"Implementation: reno, cubic, bbr, dctcp and fixed are the userspace engine with that congestion controller, kernel is the sockets of the host."`
 	Link      string       `mapstructure:"link" doc:"Link that the stack is attached to; 'link:end' for one with two ends, 'none' for a stack that talks to itself alone. The backend kernel has no link."`
 	Addresses []Prefix     `mapstructure:"addresses" doc:"The stack's own addresses with their networks."`
 	Gateways  []netip.Addr `mapstructure:"gateways" doc:"Routers beyond these networks, one for each family at most."`
@@ -102,6 +102,7 @@ type Stack struct {
 	Timers Timers `mapstructure:"timers" doc:"Timers of TCP."`
 	TCP    TCP    `mapstructure:"tcp" doc:"Features of TCP."`
 	Cubic  *Cubic `mapstructure:"cubic" doc:"Options of the backend cubic."`
+	Fixed  *Fixed `mapstructure:"fixed" doc:"Options of the backend fixed."`
 
 	Shards int    `mapstructure:"shards" min:"1" max:"4096" doc:"Independently locked parts of the stack; by default 16 for each CPU."`
 	Seed   uint64 `mapstructure:"seed" doc:"Makes the stack's random choices repeatable, for tests and simulations only: sequence numbers become predictable."`
@@ -109,8 +110,9 @@ type Stack struct {
 
 // Buffers are the limits of one flow.
 type Buffers struct {
-	Send    Size `mapstructure:"send" min:"4KiB" max:"1GiB" doc:"Memory for data written and not yet acknowledged."`
-	Receive Size `mapstructure:"receive" min:"4KiB" max:"1GiB" doc:"Memory for data received and not yet read."`
+	Send     Size `mapstructure:"send" min:"4KiB" max:"1GiB" doc:"Memory for data written and not yet acknowledged."`
+	Receive  Size `mapstructure:"receive" min:"4KiB" max:"1GiB" doc:"Memory for data received and not yet read."`
+	Autotune bool `mapstructure:"autotune" default:"true" doc:"Begin with 64KiB each way and grow up to these limits as the flow needs: the receive buffer with what is read in a round trip, the send buffer with the congestion window. Otherwise the whole of them is there from the start."`
 }
 
 // Limits are the limits of a stack.
@@ -142,13 +144,14 @@ type Timers struct {
 
 // TCP has the features of TCP.
 type TCP struct {
-	SACK          bool `mapstructure:"sack" default:"true" doc:"Selective acknowledgements (RFC 2018)."`
-	Timestamps    bool `mapstructure:"timestamps" default:"true" doc:"Timestamps (RFC 7323)."`
-	WindowScale   bool `mapstructure:"window_scale" default:"true" doc:"Window scaling (RFC 7323)."`
-	InitialWindow Size `mapstructure:"initial_window" min:"64B" max:"1MiB" doc:"Initial congestion window; by default that of RFC 6928."`
-	MaxWindow     Size `mapstructure:"max_window" min:"1KiB" max:"1GiB" doc:"Greatest congestion window."`
-	MinMSS        int  `mapstructure:"min_mss" min:"1" max:"536" doc:"Smallest MSS that a peer may announce."`
-	OrphanRetries int  `mapstructure:"orphan_retries" min:"1" max:"30" doc:"Retransmissions for a flow that nobody holds."`
+	SACK          bool   `mapstructure:"sack" default:"true" doc:"Selective acknowledgements (RFC 2018)."`
+	Timestamps    bool   `mapstructure:"timestamps" default:"true" doc:"Timestamps (RFC 7323)."`
+	WindowScale   bool   `mapstructure:"window_scale" default:"true" doc:"Window scaling (RFC 7323)."`
+	ECN           string `mapstructure:"ecn" default:"passive" oneof:"off|passive|on" doc:"Explicit congestion notification (RFC 3168): passive where the peer asks for it, on to ask for it too. A congestion controller that needs it asks for it, unless this is off."`
+	InitialWindow Size   `mapstructure:"initial_window" min:"64B" max:"1MiB" doc:"Initial congestion window; by default that of RFC 6928."`
+	MaxWindow     Size   `mapstructure:"max_window" min:"1KiB" max:"1GiB" doc:"Greatest congestion window."`
+	MinMSS        int    `mapstructure:"min_mss" min:"1" max:"536" doc:"Smallest MSS that a peer may announce."`
+	OrphanRetries int    `mapstructure:"orphan_retries" min:"1" max:"30" doc:"Retransmissions for a flow that nobody holds."`
 }
 
 // Cubic has the options of the congestion controller CUBIC (RFC 9438).
@@ -157,6 +160,11 @@ type Cubic struct {
 	HyStart         bool    `mapstructure:"hystart" default:"true" doc:"Leave slow start when the delay grows (RFC 9406)."`
 	C               float64 `mapstructure:"c" default:"0.4" min:"0.001" max:"100" doc:"Aggressiveness (section 5)."`
 	Beta            float64 `mapstructure:"beta" default:"0.7" min:"0.1" max:"0.95" doc:"Multiplicative decrease (section 4.6)."`
+}
+
+// Fixed has the options of the constant window.
+type Fixed struct {
+	Window Size `mapstructure:"window" default:"64KiB" min:"1B" max:"1GiB" doc:"What may be in flight, whatever happens."`
 }
 
 // Service is something that runs on a stack.

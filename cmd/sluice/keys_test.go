@@ -45,6 +45,9 @@ func replace(old, new string) func(string) string {
 	}
 }
 
+// whole makes the near stack's buffers what they are limited to from the start.
+var whole = []string{"stacks.near.buffers.autotune=false"}
+
 // What can be seen in a lab.
 var (
 	firstSYN = func(show func(p packet) any) func(*testing.T, string, []string) string {
@@ -233,9 +236,10 @@ var keyCases = map[string]keyCase{
 			l.do(func(ctx context.Context) { l.near.Dial(ctx, netip.MustParseAddrPort("192.0.2.1:80"), nil) })
 			return fmt.Sprint(len(l.sent("lab:near", isSYN)) > 0)
 		})},
-	"stacks[].buffers.send":    {set: []string{"stacks.near.buffers.send=64KiB"}, see: nearFlow(0, func(i api.Info) any { return i.SendBuffer }), want: "65536"},
-	"stacks[].buffers.receive": {set: []string{"stacks.near.buffers.receive=64KiB"}, see: nearFlow(0, func(i api.Info) any { return i.RecvBuffer }), want: "65536"},
-	"stacks[].limits.memory":   {set: []string{"stacks.near.limits.memory=2MiB"}, see: nearStack(0, func(i api.StackInfo) any { return i.MemoryLimit }), want: "2097152"},
+	"stacks[].buffers.send":     {base: whole, set: []string{"stacks.near.buffers.send=64KiB"}, see: nearFlow(0, func(i api.Info) any { return i.SendBuffer }), want: "65536"},
+	"stacks[].buffers.receive":  {base: whole, set: []string{"stacks.near.buffers.receive=64KiB"}, see: nearFlow(0, func(i api.Info) any { return i.RecvBuffer }), want: "65536"},
+	"stacks[].buffers.autotune": {set: whole, see: nearFlow(0, func(i api.Info) any { return fmt.Sprint(i.SendBuffer, " ", i.RecvBuffer) }), want: "1048576 1048576"},
+	"stacks[].limits.memory":    {set: []string{"stacks.near.limits.memory=2MiB"}, see: nearStack(0, func(i api.StackInfo) any { return i.MemoryLimit }), want: "2097152"},
 	"stacks[].limits.flows": {set: []string{"stacks.near.limits.flows=1"}, want: "true", see: inLab(func(l *lab) string {
 		var err error
 		l.do(func(ctx context.Context) {
@@ -325,6 +329,7 @@ var keyCases = map[string]keyCase{
 	"stacks[].tcp.sack":         {set: []string{"stacks.near.tcp.sack=false"}, see: firstSYN(func(p packet) any { return strings.Contains(p.options, "SACK") }), want: "false"},
 	"stacks[].tcp.timestamps":   {set: []string{"stacks.near.tcp.timestamps=false"}, see: firstSYN(func(p packet) any { return strings.Contains(p.options, "Timestamps") }), want: "false"},
 	"stacks[].tcp.window_scale": {set: []string{"stacks.near.tcp.window_scale=false"}, see: firstSYN(func(p packet) any { return strings.Contains(p.options, "WindowScale") }), want: "false"},
+	"stacks[].tcp.ecn":          {set: []string{"stacks.near.tcp.ecn=on"}, see: firstSYN(func(p packet) any { return p.tcp.ECE && p.tcp.CWR }), want: "true"},
 	"stacks[].tcp.initial_window": {set: []string{"stacks.near.tcp.initial_window=4344B"}, want: "4344", see: inLab(func(l *lab) string {
 		l.transfer(l.near, l.far, bulk)
 		n := 0
@@ -347,6 +352,8 @@ var keyCases = map[string]keyCase{
 	"stacks[].cubic.hystart":          {base: []string{"links.lab.sim.rate=20Mbit", "links.lab.sim.delay=30ms", "links.lab.sim.queue=512KiB"}, set: []string{"stacks.near.cubic.hystart=false"}, see: arrivals(4 * bulk)},
 	"stacks[].cubic.c":                {base: congested, set: []string{"stacks.near.cubic.c=4"}, see: arrivals(4 * bulk)},
 	"stacks[].cubic.beta":             {base: congested, set: []string{"stacks.near.cubic.beta=0.5"}, see: arrivals(4 * bulk)},
+
+	"stacks[].fixed.window": {base: []string{"stacks.near.backend=fixed"}, set: []string{"stacks.near.fixed.window=12345B"}, see: nearFlow(bulk, func(i api.Info) any { return i.Cwnd }), want: "12345"},
 }
 
 var keepalive = []string{"stacks.near.keepalive.after=10s", "stacks.near.keepalive.interval=2s", "stacks.near.keepalive.probes=3"}
