@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"time"
 	"unsafe"
 
@@ -20,11 +22,19 @@ type Options struct {
 	// Capture, if not nil, receives the packets at the first end as pcapng: before
 	// the link's queue, or as they arrive.
 	Capture io.Writer
+
+	// WholeProcess gives every thread of the process real-time priority, not only
+	// the one that moves packets, and lets garbage be collected only when there
+	// are 256 MiB of it. Otherwise that thread has to wait, now and then, for
+	// ordinary threads of the Go runtime, which on a busy machine takes many
+	// milliseconds. It is for processes that do nothing else.
+	WholeProcess bool
 }
 
 // A Bridge is two open devices and the link between them.
 type Bridge struct {
 	file    *File
+	opts    Options
 	net     *sim.Network
 	ports   [2]*sim.Port
 	devices [2]*device
@@ -42,7 +52,7 @@ type Bridge struct {
 // Open opens the devices. It needs CAP_NET_ADMIN, and CAP_SYS_ADMIN to go to other
 // namespaces.
 func Open(f *File, opts Options) (_ *Bridge, err error) {
-	b := &Bridge{file: f, page: make([]byte, 1<<16), flows: flowTable{flows: map[flowKey]*flowStat{}}}
+	b := &Bridge{file: f, opts: opts, page: make([]byte, 1<<16), flows: flowTable{flows: map[flowKey]*flowStat{}}}
 	if b.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return nil, fmt.Errorf("bridge: eventfd: %w", err)
 	}
@@ -130,12 +140,28 @@ func (b *Bridge) prepare() error {
 	if b.file.Realtime == "off" {
 		return nil
 	}
-	err := unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: priority}, 0)
+	err := setRealtime(0, priority)
 	if err != nil && b.file.Realtime == "on" {
 		return fmt.Errorf("bridge: no real-time priority: %w: run as root or with CAP_SYS_NICE, or set realtime to auto", err)
 	}
 	b.realtime = err == nil
+	if b.realtime && b.opts.WholeProcess {
+		// Threads that are made later inherit the priority of those that make them.
+		tasks, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			return fmt.Errorf("bridge: %w", err)
+		}
+		for _, t := range tasks {
+			if tid, err := strconv.Atoi(t.Name()); err == nil && tid != unix.Gettid() {
+				setRealtime(tid, priority-1) // it may have ended
+			}
+		}
+	}
 	return nil
+}
+
+func setRealtime(tid int, priority uint32) error {
+	return unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: priority}, 0)
 }
 
 // batch is how many packets are taken from a device before the clock is looked at.
@@ -145,7 +171,10 @@ func (b *Bridge) run() error {
 	if err := b.prepare(); err != nil {
 		return err
 	}
-	defer debug.SetGCPercent(debug.SetGCPercent(400)) // little garbage, and little of it at a time
+	if b.opts.WholeProcess {
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(256 << 20))
+		defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	}
 	end, spin := b.file.end(), time.Duration(b.file.Spin)
 	fds := []unix.PollFd{
 		{Fd: int32(b.devices[0].fd), Events: unix.POLLIN},
@@ -177,11 +206,7 @@ func (b *Bridge) run() error {
 		if wait <= spin {
 			continue
 		}
-		ts := unix.NsecToTimespec(int64(min(wait-spin, time.Hour)))
-		for i := range fds {
-			fds[i].Revents = 0
-		}
-		if _, err := unix.Ppoll(fds, &ts, nil); err != nil && !errors.Is(err, unix.EINTR) {
+		if err := poll(fds, min(wait-spin, time.Hour)); err != nil {
 			return fmt.Errorf("bridge: ppoll: %w", err)
 		}
 		if fds[2].Revents != 0 {
@@ -193,6 +218,29 @@ func (b *Bridge) run() error {
 			}
 		}
 	}
+}
+
+// nap is how long a system call may take that the Go runtime is not told of. Being
+// told, it may give the processor to another goroutine, and afterwards has to find
+// one again.
+const nap = 5 * time.Millisecond
+
+// poll waits.
+func poll(fds []unix.PollFd, d time.Duration) error {
+	for i := range fds {
+		fds[i].Revents = 0
+	}
+	ts := unix.NsecToTimespec(int64(d))
+	var err error
+	if d > nap {
+		_, err = unix.Ppoll(fds, &ts, nil)
+	} else if _, _, e := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fds[0])), uintptr(len(fds)), uintptr(unsafe.Pointer(&ts)), 0, 0, 0); e != 0 {
+		err = e
+	}
+	if errors.Is(err, unix.EINTR) {
+		return nil
+	}
+	return err
 }
 
 // read takes packets from a device and puts them onto the link, and returns how

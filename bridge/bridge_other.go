@@ -14,7 +14,8 @@ import (
 
 // Options are what is not in a file.
 type Options struct {
-	Capture io.Writer
+	Capture      io.Writer
+	WholeProcess bool
 }
 
 // A Bridge is two open devices and the link between them.

@@ -66,7 +66,7 @@ func bridgeCommand() *cobra.Command {
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			var o bridge.Options
+			o := bridge.Options{WholeProcess: true}
 			var capture *os.File
 			if captureFile != "" {
 				if capture, err = os.OpenFile(captureFile, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600); err != nil { // payload is private
