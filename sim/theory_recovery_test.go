@@ -3,6 +3,9 @@ package sim
 import (
 	"testing"
 	"time"
+
+	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/impl/engine/tcp"
 )
 
 // Reordering without loss costs nothing: 1 % of the packets come 10 ms late.
@@ -38,5 +41,61 @@ func TestTailLoss(t *testing.T) {
 	t.Logf("complete after %.1f ms, %d retransmissions, %d timeouts", r.End*1e3, r.Resends, r.Timeouts)
 	if !r.Complete || r.Timeouts != 0 {
 		t.Errorf("complete: %v, timeouts: %d; want it complete with none", r.Complete, r.Timeouts)
+	}
+}
+
+// A flow that never fills its window, or whose peer never opens it, does not grow
+// it for that, however long it lasts (RFC 9438, section 5.8; PR quinn#2749 is of a
+// stack that overflowed after a week): one packet a second, for 30 days.
+func TestMonth(t *testing.T) {
+	for congestion, days := range map[string]time.Duration{"cubic": 30, "reno": 3, "bbr": 3, "dctcp": 3} {
+		if testing.Short() {
+			days = 1
+		}
+		for _, window := range []bool{false, true} {
+			name := "application"
+			if window {
+				name = "window"
+			}
+			t.Run(congestion+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				n := New(Config{Seed: 1})
+				a := theoryHost(t, n, "a", congestion)
+				b, err := n.AddHost(HostConfig{Name: "b", Params: tcp.Params{AckEverySegment: true}, Flow: api.FlowConfig{Congestion: congestion, MSS: theoryMSSOption}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				d := Direction{Rate: 10e6, Delay: 10 * time.Millisecond}
+				fc := FlowConfig{Name: "f", From: a, To: b}
+				if window {
+					// A window of one segment and a bit, and a round trip of a second.
+					d.Delay = 500 * time.Millisecond
+					fc.ReceiveBuffer = 2048
+				}
+				theoryLink(t, n, "path", a, b, d, d)
+				var f Flow
+				if window {
+					f, err = n.AddBulk(Bulk{FlowConfig: fc})
+				} else {
+					f, err = n.AddSource(Source{FlowConfig: fc, Rate: 8000, Chunk: 1000})
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				var most int64
+				for day := range days * 24 {
+					theoryRun(t, n, (day+1)*time.Hour)
+					most = max(most, f.Report().LastCwnd)
+				}
+				r := f.Report()
+				t.Logf("%d bytes, cwnd at most %d, %d retransmissions", r.Bytes, most, r.Resends)
+				if seconds := uint64(days * 24 * 3600); r.Bytes < seconds*900 || r.Bytes > seconds*2200 {
+					t.Errorf("%d bytes in %d days", r.Bytes, days)
+				}
+				if most > 64*theoryMSS || r.LastCwnd < theoryMSS || r.Resends > 5 || r.Failed != 0 {
+					t.Errorf("cwnd was %d and is %d, %d retransmissions, %d failures", most, r.LastCwnd, r.Resends, r.Failed)
+				}
+			})
+		}
 	}
 }
