@@ -2,6 +2,7 @@ package sim
 
 import (
 	"encoding/csv"
+	"encoding/json"
 	"math"
 	"strings"
 	"testing"
@@ -158,6 +159,24 @@ func TestSeries(t *testing.T) {
 	var out strings.Builder
 	if err := n.WriteSeries(&out); err != nil {
 		t.Fatal(err)
+	}
+	var lines strings.Builder
+	if err := n.WriteSeriesJSON(&lines); err != nil {
+		t.Fatal(err)
+	}
+	dec := json.NewDecoder(strings.NewReader(lines.String()))
+	objects, received := 0, 0.0
+	for ; dec.More(); objects++ {
+		var x map[string]any
+		if err := dec.Decode(&x); err != nil {
+			t.Fatal(err)
+		}
+		if v, ok := x["received"]; ok {
+			received = v.(float64)
+		}
+	}
+	if objects != 3*501 || received != float64(f.Report().Bytes) {
+		t.Errorf("%d JSON objects, %.0f bytes received", objects, received)
 	}
 	rows, err := csv.NewReader(strings.NewReader(out.String())).ReadAll()
 	if err != nil || len(rows) != 1+3*501 {

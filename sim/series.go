@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -126,25 +127,64 @@ func (n *Network) Series() (flows []FlowSample, links []LinkSample) {
 	return s.flows, s.links
 }
 
-// WriteSeries writes the time series as CSV: one row for each flow, and each
-// direction of a link, at each instant. Cells that have no meaning are empty.
-func (n *Network) WriteSeries(w io.Writer) error {
+// The rows of the time series as JSON. Times are seconds, sizes bytes, rates bits
+// a second, pacing bytes a second.
+type flowRow struct {
+	Time     float64 `json:"time"`
+	Flow     string  `json:"flow"`
+	Cwnd     int64   `json:"cwnd"`
+	Ssthresh int64   `json:"ssthresh,omitempty"` // absent before the first congestion
+	InFlight int64   `json:"in_flight"`
+	SRTT     float64 `json:"srtt"`
+	RTTVar   float64 `json:"rttvar"`
+	Pacing   int64   `json:"pacing,omitempty"`
+	Goodput  float64 `json:"goodput"`
+	Received uint64  `json:"received"`
+	Resent   uint64  `json:"retransmitted"`
+}
+
+type linkRow struct {
+	Time         float64 `json:"time"`
+	Link         string  `json:"link"`
+	From         string  `json:"from"`
+	To           string  `json:"to"`
+	QueueBytes   int64   `json:"queue_bytes"`
+	QueuePackets int     `json:"queue_packets"`
+	Throughput   float64 `json:"throughput"`
+	Drops        uint64  `json:"drops"`
+	Marked       uint64  `json:"marked"`
+}
+
+// WriteSeriesJSON writes the time series as one JSON object a line, in order of
+// time.
+func (n *Network) WriteSeriesJSON(w io.Writer) error {
 	out := bufio.NewWriter(w)
-	fmt.Fprintln(out, "time_s,flow,link,direction,cwnd_bytes,ssthresh_bytes,in_flight_bytes,srtt_s,rttvar_s,pacing_bytes_per_s,"+
-		"goodput_bits_per_s,received_bytes,retransmitted_bytes,queue_bytes,queue_packets,throughput_bits_per_s,drops,marked")
-	flows, links := n.Series()
-	num := func(x int64) string {
-		if x == 0 {
-			return ""
-		}
-		return strconv.FormatInt(x, 10)
+	enc := json.NewEncoder(out)
+	err := n.eachRow(func(x *FlowSample) error {
+		return enc.Encode(flowRow{
+			Time: time.Duration(x.Time).Seconds(), Flow: n.flows[x.Flow].Name(), Cwnd: x.Cwnd, Ssthresh: x.Ssthresh, InFlight: x.InFlight,
+			SRTT: x.SRTT.Seconds(), RTTVar: x.RTTVar.Seconds(), Pacing: x.Pacing, Goodput: x.Goodput, Received: x.Bytes, Resent: x.Resent,
+		})
+	}, func(x *LinkSample, from, to *node) error {
+		return enc.Encode(linkRow{
+			Time: time.Duration(x.Time).Seconds(), Link: n.links[x.Link].name, From: from.name, To: to.name,
+			QueueBytes: x.QueueBytes, QueuePackets: x.QueuePackets, Throughput: x.Throughput, Drops: x.Drops, Marked: x.Marked,
+		})
+	})
+	if err != nil {
+		return err
 	}
-	j := 0
-	for i := 0; i < len(flows) || j < len(links); {
+	return out.Flush()
+}
+
+// eachRow calls flow and link with the samples, in order of time.
+func (n *Network) eachRow(flow func(*FlowSample) error, link func(x *LinkSample, from, to *node) error) error {
+	flows, links := n.Series()
+	for i, j := 0, 0; i < len(flows) || j < len(links); {
 		if i < len(flows) && (j >= len(links) || flows[i].Time <= links[j].Time) {
-			x := &flows[i]
-			fmt.Fprintf(out, "%s,%s,,,%s,%s,%s,%s,%s,%s,%.0f,%d,%d,,,,,\n", seconds(x.Time), n.flows[x.Flow].Name(), num(x.Cwnd),
-				num(x.Ssthresh), num(x.InFlight), seconds(Time(x.SRTT)), seconds(Time(x.RTTVar)), num(x.Pacing), x.Goodput, x.Bytes, x.Resent)
+			if err := flow(&flows[i]); err != nil {
+				return err
+			}
 			i++
 			continue
 		}
@@ -154,9 +194,37 @@ func (n *Network) WriteSeries(w io.Writer) error {
 		if x.Back {
 			from, to = l.b, l.a
 		}
-		fmt.Fprintf(out, "%s,,%s,%s>%s,,,,,,,,,,%d,%d,%.0f,%d,%d\n", seconds(x.Time), l.name, from.name, to.name,
-			x.QueueBytes, x.QueuePackets, x.Throughput, x.Drops, x.Marked)
+		if err := link(x, from, to); err != nil {
+			return err
+		}
 		j++
+	}
+	return nil
+}
+
+// WriteSeries writes the time series as CSV: one row for each flow, and each
+// direction of a link, at each instant. Cells that have no meaning are empty.
+func (n *Network) WriteSeries(w io.Writer) error {
+	out := bufio.NewWriter(w)
+	fmt.Fprintln(out, "time_s,flow,link,direction,cwnd_bytes,ssthresh_bytes,in_flight_bytes,srtt_s,rttvar_s,pacing_bytes_per_s,"+
+		"goodput_bits_per_s,received_bytes,retransmitted_bytes,queue_bytes,queue_packets,throughput_bits_per_s,drops,marked")
+	num := func(x int64) string {
+		if x == 0 {
+			return ""
+		}
+		return strconv.FormatInt(x, 10)
+	}
+	err := n.eachRow(func(x *FlowSample) error {
+		_, err := fmt.Fprintf(out, "%s,%s,,,%s,%s,%s,%s,%s,%s,%.0f,%d,%d,,,,,\n", seconds(x.Time), n.flows[x.Flow].Name(), num(x.Cwnd),
+			num(x.Ssthresh), num(x.InFlight), seconds(Time(x.SRTT)), seconds(Time(x.RTTVar)), num(x.Pacing), x.Goodput, x.Bytes, x.Resent)
+		return err
+	}, func(x *LinkSample, from, to *node) error {
+		_, err := fmt.Fprintf(out, "%s,,%s,%s>%s,,,,,,,,,,%d,%d,%.0f,%d,%d\n", seconds(x.Time), n.links[x.Link].name, from.name, to.name,
+			x.QueueBytes, x.QueuePackets, x.Throughput, x.Drops, x.Marked)
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	return out.Flush()
 }

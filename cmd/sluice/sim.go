@@ -103,7 +103,7 @@ func simRunCommand() *cobra.Command {
 	var set []string
 	var seed uint64
 	var asJSON bool
-	var plotFile, captureFile, captureAt, csvFile, dropsFile string
+	var plotFile, captureFile, captureAt, csvFile, jsonlFile, dropsFile string
 	cmd := &cobra.Command{
 		Use:   "run FILE|NAME",
 		Short: "Carry out an experiment",
@@ -149,6 +149,7 @@ func simRunCommand() *cobra.Command {
 			}{
 				{plotFile, func(w io.Writer) error { return plot.SVG(w, e.Net, plotTitle(e)) }},
 				{csvFile, e.Net.WriteSeries},
+				{jsonlFile, e.Net.WriteSeriesJSON},
 				{dropsFile, e.Net.WriteDrops},
 			} {
 				if f.path == "" {
@@ -177,6 +178,7 @@ func simRunCommand() *cobra.Command {
 	f.StringVar(&captureFile, "pcap", "", "write packets into this `file` (pcapng)")
 	f.StringVar(&captureAt, "pcap-at", "", "where they are captured: `LINK[:NODE]`, several separated by commas (default: at the sender of the first flow)")
 	f.StringVar(&csvFile, "csv", "", "write the time series into this `file` (CSV)")
+	f.StringVar(&jsonlFile, "jsonl", "", "write the time series into this `file` (a JSON object a line)")
 	f.StringVar(&dropsFile, "drops", "", "write every packet that was lost, and why, into this `file` (CSV)")
 	return cmd
 }

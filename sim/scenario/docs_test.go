@@ -43,7 +43,8 @@ real time, between two devices.
 - The Jain index is of the goodputs of the bulk flows: 1 if all are equal.
 - A capture's interface is where a link meets a node, ` + "`LINK:NODE`" + `. Packets that leave the node are recorded before the queue of the
   link, so that those are seen too which it then drops. Times begin at 1970-01-01.
-- ` + "`--csv`" + ` has one row for each flow, and each direction of a link, at each instant; ` + "`--drops`" + ` one row for each lost packet, with
+- ` + "`--csv`" + ` has one row for each flow, and each direction of a link, at each instant, and ` + "`--jsonl`" + ` the same as one JSON
+  object a line; ` + "`--drops`" + ` has one row for each lost packet, with
   the reason: queue, codel, policer, loss, every, list, gilbert, blackhole, too-big, ttl, header, no-route.
 - ` + "`--json`" + `: times are seconds, sizes bytes, rates bits a second. ` + "`flows[]`" + ` has name, kind, from, to, congestion, start, end,
   complete, failed, error, bytes, goodput, sent_bytes, retransmitted_bytes, retransmits, spurious, timeouts, base_rtt, min_rtt,
