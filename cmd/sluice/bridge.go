@@ -108,6 +108,7 @@ func bridgeCommand() *cobra.Command {
 			return nil
 		},
 	}
+	cmd.AddCommand(compareCommand())
 	f := cmd.Flags()
 	f.StringVarP(&file, "config", "c", "", "the bridge's `file`; - for standard input")
 	f.StringArrayVar(&set, "set", nil, "set one key, as in `KEY=VALUE`: link.rate=5Mbit")
