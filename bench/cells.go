@@ -95,6 +95,13 @@ func allCells() []*cell {
 			stacks:    mem(plain, w, true),
 		})
 	}
+	for _, flows := range []int{1000, 10000} {
+		add(cell{
+			name: fmt.Sprintf("bulk/mem/1500/%d", flows), about: fmt.Sprintf("%d flows, one way, in memory, MTU 1500, no offload; kernel: loopback", flows),
+			metric: "gbit/s", cpuMetric: "gbit/cpu-s", slow: true, timeout: time.Minute,
+			stacks: mem(plain, bulk{flows: flows}.run, true),
+		})
+	}
 	for i, flows := range []int{1, 10, 100} {
 		w := bulk{flows: flows}.run
 		add(cell{

@@ -38,7 +38,7 @@ type stackSummary struct {
 	Medians          map[string]float64 `json:"medians"`          // of every metric
 	OverGVisor       float64            `json:"over_gvisor"`      // median over that of gVisor's best; 0 if unknown
 	OverKernel       float64            `json:"over_kernel"`      //
-	CPUOverGVisor    float64            `json:"cpu_over_gvisor"`  // the same of work per CPU-second
+	CPUOverGVisor    float64            `json:"cpu_over_gvisor"`  // work per CPU-second over gVisor's best
 	Failed           int                `json:"failed,omitempty"` // runs
 	Errors           []string           `json:"errors,omitempty"` //
 }
@@ -160,6 +160,7 @@ func summarise(c *cell, stacks []string, runs map[string][]result) cellSummary {
 		return a / b
 	}
 	var gvisor, kernel *stackSummary
+	bestCPU := 0.0 // gVisor's best, which may be another variant
 	for _, s := range stacks {
 		ss := stackSummary{Stack: s, Medians: make(map[string]float64)}
 		all := make(map[string][]float64)
@@ -187,18 +188,22 @@ func summarise(c *cell, stacks []string, runs map[string][]result) cellSummary {
 		ss := &sum.Stacks[i]
 		switch {
 		case ss.Median == 0:
+			continue
 		case isGVisor(ss.Stack) && (gvisor == nil || better(ss.Median, gvisor.Median) > 1):
 			gvisor = ss
 		case isKernel(ss.Stack) && kernel == nil:
 			kernel = ss
+		}
+		if isGVisor(ss.Stack) {
+			bestCPU = max(bestCPU, ss.Medians[c.cpuMetric])
 		}
 	}
 	for i := range sum.Stacks {
 		ss := &sum.Stacks[i]
 		if gvisor != nil {
 			ss.OverGVisor = better(ss.Median, gvisor.Median)
-			if a, b := ss.Medians[c.cpuMetric], gvisor.Medians[c.cpuMetric]; b > 0 {
-				ss.CPUOverGVisor = a / b
+			if bestCPU > 0 {
+				ss.CPUOverGVisor = ss.Medians[c.cpuMetric] / bestCPU
 			}
 		}
 		if kernel != nil {
@@ -217,13 +222,13 @@ func summarise(c *cell, stacks []string, runs map[string][]result) cellSummary {
 
 func (sum *cellSummary) print(c *cell) {
 	fmt.Printf("\n%s: %s\n", c.name, c.about)
-	fmt.Printf("  %-16s %12s %12s %12s %10s %9s %9s\n", c.metric, "median", "min", "max", "per CPU-s", "/ gVisor", "/ kernel")
+	fmt.Printf("  %-16s %12s %12s %12s %9s %9s %11s %9s\n", c.metric, "median", "min", "max", "/ gVisor", "/ kernel", "per CPU-s", "/ gVisor")
 	for _, s := range sum.Stacks {
 		perCPU := "-"
 		if v := s.Medians[c.cpuMetric]; v > 0 {
 			perCPU = number(v)
 		}
-		fmt.Printf("  %-16s %12s %12s %12s %10s %9s %9s", s.Stack, number(s.Median), number(s.Min), number(s.Max), perCPU, ratio(s.OverGVisor), ratio(s.OverKernel))
+		fmt.Printf("  %-16s %12s %12s %12s %9s %9s %11s %9s", s.Stack, number(s.Median), number(s.Min), number(s.Max), ratio(s.OverGVisor), ratio(s.OverKernel), perCPU, ratio(s.CPUOverGVisor))
 		for _, m := range c.also {
 			fmt.Printf("  %s %s", m, number(s.Medians[m]))
 		}

@@ -46,7 +46,7 @@ func newEngine(l link.Link, address netip.Prefix, edit func(*engine.Config)) (*e
 		Flow:        api.FlowConfig{SendBuffer: sendBuffer, ReceiveBuffer: receiveBuffer},
 		// A second, as what the peers do when the pair of addresses is wanted
 		// again; 100 flows with full buffers have to fit.
-		Params: tcp.Params{TimeWait: time.Second},
+		Params: tcp.Params{TimeWait: time.Second, Autotune: true},
 		Limits: engine.Limits{Memory: 4 << 30, Flows: 4 << 20},
 	}
 	if edit != nil {

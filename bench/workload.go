@@ -33,14 +33,14 @@ const (
 	blockSize = 64 << 10
 )
 
-// dialed and accepted joins n flows.
+// connect opens n flows.
 func connect(nw network, n int) (clients, servers []net.Conn, err error) {
 	l, err := nw.listen(firstPort)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer l.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second+time.Duration(n)*10*time.Millisecond)
 	defer cancel()
 	accepted := make(chan net.Conn, n)
 	failed := make(chan error, 1)
