@@ -139,7 +139,7 @@ func (d *Direction) Check() error {
 		errs = append(errs, fmt.Errorf("a delay of more than %v", maxDelay))
 	}
 	if d.Rate > maxRate {
-		errs = append(errs, fmt.Errorf("Rate %d is more than %d bit/s", d.Rate, int64(maxRate)))
+		errs = append(errs, fmt.Errorf("a rate of %d is more than %d bit/s", d.Rate, int64(maxRate)))
 	}
 	return errors.Join(errs...)
 }

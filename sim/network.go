@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -330,9 +329,6 @@ func (n *Network) Link(name string) *Link {
 	}
 	return nil
 }
-
-// controllerNames returns the names of the controllers, in order.
-func (n *Network) controllerNames() []string { return slices.Sorted(maps.Keys(n.controllers)) }
 
 // public returns the node as what it is.
 func (v *node) public() Node {

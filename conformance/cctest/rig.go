@@ -90,7 +90,7 @@ func newRig(f cc.Factory, o Options, seed uint64, scribble bool) (*rig, error) {
 		*env = cc.Env{MSS: -1, InitialWindow: -1}
 	}
 	if c == nil {
-		return nil, errors.New("New returned neither a controller nor an error")
+		return nil, errors.New("neither a controller nor an error came of New")
 	}
 	r := &rig{c: c, o: o, scribble: scribble, mss: MSS, now: 1, una: 1 << 32, nxt: 1<<32 + 10*MSS,
 		ack: new(cc.AckEvent), cong: new(cc.CongestionEvent), sent: new(cc.SentPacket)}

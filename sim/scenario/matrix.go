@@ -25,7 +25,7 @@ type Vary struct {
 func ParseVary(s string) (Vary, error) {
 	key, values, ok := strings.Cut(s, "=")
 	if !ok || key == "" || values == "" {
-		return Vary{}, fmt.Errorf("%q is not KEY=VALUE,VALUE,...", s)
+		return Vary{}, fmt.Errorf("%q is not KEY=VALUE or KEY=VALUE,VALUE", s)
 	}
 	sep := ","
 	if strings.Contains(values, ";") {

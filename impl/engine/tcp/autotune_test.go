@@ -227,7 +227,7 @@ func TestRenegingSeenOnACK(t *testing.T) {
 		t.Errorf("%+v", f.last.congs)
 	}
 	// But where it was only an ACK that came late, nothing happens.
-	s, f = flight(t, sackOpts)
+	s, _ = flight(t, sackOpts)
 	s.recv(fACK, 1, seg(0), s.sack(seg(1), seg(10)))
 	for s.poll() {
 		s.done()

@@ -360,7 +360,7 @@ func TestECNAndLoss(t *testing.T) {
 	if s.c.phase != cc.Recovery || len(f.last.congs) != 1 || s.c.undo.active {
 		t.Errorf("phase %v, %+v", s.c.phase, f.last.congs)
 	}
-	s.want(fACK|0, seg(1), 1, 1460)
+	s.want(fACK, seg(1), 1, 1460)
 	if s.out.ECN != 0 {
 		t.Error("a retransmission is ECT")
 	}

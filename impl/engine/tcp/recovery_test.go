@@ -17,7 +17,6 @@ type spy struct {
 	acks  []cc.AckEvent
 	congs []cc.CongestionEvent
 	idle  []time.Duration
-	mss   int64
 }
 
 func (r *spy) OnAck(e *cc.AckEvent) {

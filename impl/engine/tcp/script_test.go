@@ -28,7 +28,6 @@ type script struct {
 	window   uint16 // of the peer's segments
 	ts       bool   // the peer sends timestamps
 	out      Out
-	factory  cc.Factory
 }
 
 const (
@@ -191,10 +190,7 @@ func (s *script) sack(blocks ...uint32) func(*Segment) {
 }
 
 func (s *script) poll() bool {
-	if !s.c.Poll(s.now, &s.out) {
-		return false
-	}
-	return true
+	return s.c.Poll(s.now, &s.out)
 }
 
 func (s *script) payload() []byte {
