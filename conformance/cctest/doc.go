@@ -43,7 +43,7 @@ func Checks() []Check {
 		{"options", "A factory has a name, works without options, and refuses an unknown one by name: a typing error must not pass for a default.", checkOptions},
 		{"floor", "The window has room for one segment whatever is lost, marked or changed in size; else the connection stands still.", checkFloor},
 		{"unused", "A window that was not the limit has proved nothing, and does not grow (RFC 9002, section 7.8; RFC 7661).", checkUnused},
-		{"month", "A connection lives for a month of one packet a second, idles for a year, and grows without a loss until numbers end: nothing overflows.", checkMonth},
+		{"month", "A connection lives for a month of one packet a second (three days with -short), idles for a year, and grows without a loss until numbers end: nothing overflows.", checkMonth},
 		{"hostile", "Events in any order, of any size: the answer is always one that an engine can use, and never a panic.", checkHostile},
 		{"determinism", "The same events give the same answers, whatever other controllers are told, and no event or Env is looked at after the call.", checkDeterminism},
 		{"allocation", "No event allocates: there are millions of them a second.", checkAllocation},

@@ -12,18 +12,21 @@ import (
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/cc"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/bbr"
+	"github.com/sluicenet/sluice/impl/dctcp"
 	"github.com/sluicenet/sluice/impl/engine"
+	"github.com/sluicenet/sluice/impl/fixed"
 	"github.com/sluicenet/sluice/link/sim"
 )
 
-// fixed is a controller with a constant window.
-type fixed int64
+// constant is the least that a controller can be.
+type constant int64
 
-func (w fixed) Name() string                               { return "fixed" }
-func (w fixed) New(*cc.Env, string) (cc.Controller, error) { return w, nil }
-func (w fixed) OnAck(*cc.AckEvent)                         {}
-func (w fixed) OnCongestion(*cc.CongestionEvent)           {}
-func (w fixed) Control() cc.Control {
+func (w constant) Name() string                               { return "constant" }
+func (w constant) New(*cc.Env, string) (cc.Controller, error) { return w, nil }
+func (w constant) OnAck(*cc.AckEvent)                         {}
+func (w constant) OnCongestion(*cc.CongestionEvent)           {}
+func (w constant) Control() cc.Control {
 	return cc.Control{Cwnd: int64(w), Ssthresh: cc.NoThreshold}
 }
 
@@ -31,7 +34,7 @@ func (w fixed) Control() cc.Control {
 // controller has in flight: never more than its window, and at times nearly that,
 // so that it is the window that bounds it.
 func TestWindowBoundsFlight(t *testing.T) {
-	for _, f := range []cc.Factory{controllers["reno"], controllers["cubic"], fixed(20_000)} {
+	for _, f := range []cc.Factory{controllers["reno"], controllers["cubic"], bbr.Factory, dctcp.Factory, fixed.Factory, constant(20_000)} {
 		virtually(t, func(v *clock.Virtual) {
 			var flow api.Flow
 			var sent, acked uint32 // ends, by the wire
