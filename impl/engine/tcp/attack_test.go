@@ -340,3 +340,20 @@ func TestForgedDupAcks(t *testing.T) {
 		t.Errorf("%d new segments", extra)
 	}
 }
+
+// RFC 5961, section 4: a SYN is answered by a challenge ACK also where timestamps
+// are in use and it has none: it may be of a peer that has restarted.
+func TestSynWithoutTimestampIsChallenged(t *testing.T) {
+	o := mssOnly
+	o.HasTimestamps = true
+	s := scriptConfig{synOpts: o}.open(t)
+	s.recv(fSYN, 5000, 0, noTS)
+	s.want(fACK, 1, 1, 0)
+	s.state(api.StateEstablished)
+	// Anything else without one is dropped in silence (RFC 7323, section 3.2).
+	s.recvData(fACK, 1, 1, []byte("x"), noTS)
+	s.none()
+	if n := s.drops(api.DropNoTimestamp); n != 1 {
+		t.Errorf("%d drops", n)
+	}
+}

@@ -379,6 +379,11 @@ func (c *Conn) segmentFin(now clock.Time) {
 // (section 3.2), and old ones by PAWS (section 5.3).
 func (c *Conn) checkTimestamp(now clock.Time, s *Segment, seq uint64) bool {
 	o := &s.TCP.Options
+	if !o.HasTimestamps && s.TCP.Flags&wire.SYN != 0 {
+		// A peer that has restarted may not use timestamps any more. It has to be
+		// answered, or it would never get rid of this connection (RFC 5961, section 4).
+		return true
+	}
 	if !o.HasTimestamps {
 		c.drop(api.DropNoTimestamp)
 		return false
