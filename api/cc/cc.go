@@ -224,7 +224,10 @@ type ECNMode uint8
 
 // The modes. With ECNClassic and ECNEach, segments are sent as ECT(0), OnCongestion
 // is called with ECNMark for the first echo in a window of data, and
-// AckEvent.ECE tells which ACKs carried one.
+// AckEvent.ECE tells which ACKs carried one. A loss in the same window is the same
+// episode with ECNClassic, and another with ECNEach. With a window of one segment
+// OnCongestion is not called: what is to be sent next waits for an RTO instead
+// (RFC 3168, section 6.1.2).
 const (
 	ECNOff     ECNMode = iota
 	ECNClassic         // RFC 3168: one mark is echoed until the sender has reacted

@@ -58,7 +58,7 @@ func bigBuffers(n int64) [2]api.FlowConfig {
 // Both buffers begin small, grow to what the path takes, and cost a transfer nothing
 // that it would notice.
 func TestAutotuneGrows(t *testing.T) {
-	const buffer, total = 4 << 20, 12 << 20
+	const buffer, total = 1 << 20, 4 << 20
 	for _, noTS := range []bool{false, true} {
 		params := Params{NoTimestamps: noTS}
 		whole, took := tuned(t, pairConfig{flow: bigBuffers(buffer), params: params}, total, always)
