@@ -67,7 +67,6 @@ func allCells() []*cell {
 			if err != nil {
 				return nil, err
 			}
-			defer n.close()
 			return w(n, p)
 		}
 	}

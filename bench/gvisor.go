@@ -67,13 +67,12 @@ const (
 // gvisorNetwork is one or two stacks of gVisor's.
 type gvisorNetwork struct {
 	client, server *stack.Stack
-	stop           func()
 	kernelNetwork  // the server, if that is the kernel
 }
 
 func newGVisorPair(l memLink, kind gvisorLink) (network, error) {
 	var a, b stack.LinkEndpoint
-	n := &gvisorNetwork{stop: func() {}}
+	n := &gvisorNetwork{}
 	switch kind {
 	case gvisorPipe:
 		a, b = gpipe.New("", "", uint32(l.mtu))
@@ -85,10 +84,8 @@ func newGVisorPair(l memLink, kind gvisorLink) (network, error) {
 				c.LinkEPCapabilities = stack.CapabilityTXChecksumOffload | stack.CapabilityRXChecksumOffload
 			}
 		}
-		ctx, cancel := context.WithCancel(context.Background())
-		go carry(ctx, ca, cb)
-		go carry(ctx, cb, ca)
-		n.stop = cancel
+		go carry(ca, cb)
+		go carry(cb, ca)
 		a, b = ca, cb
 	case gvisorDirect:
 		da, db := &directEndpoint{link: l}, &directEndpoint{link: l}
@@ -106,9 +103,9 @@ func newGVisorPair(l memLink, kind gvisorLink) (network, error) {
 }
 
 // carry moves packets from one channel endpoint to another.
-func carry(ctx context.Context, from, to *channel.Endpoint) {
+func carry(from, to *channel.Endpoint) {
 	for {
-		p := from.ReadContext(ctx)
+		p := from.ReadContext(context.Background())
 		if p == nil {
 			return
 		}
@@ -124,7 +121,7 @@ func newGVisorTun(offload bool) (network, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &gvisorNetwork{stop: ep.Close}
+	n := &gvisorNetwork{}
 	if n.client, err = newGVisor(ep, clientNet.Addr().As4()); err != nil {
 		return nil, err
 	}
@@ -151,10 +148,6 @@ func (n *gvisorNetwork) retransmits() int64 {
 	}
 	return int64(r)
 }
-
-// close leaves the stacks as they are: the process is about to end, and gVisor's
-// Wait waits for connections.
-func (n *gvisorNetwork) close() { n.stop() }
 
 // endpointBase has what the endpoints written here have in common.
 type endpointBase struct{ dispatcher stack.NetworkDispatcher }

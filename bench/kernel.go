@@ -169,7 +169,6 @@ func (n *kernelNetwork) listen(port int) (l net.Listener, err error) {
 
 func (n *kernelNetwork) retransmits() int64 { return -1 }
 func (n *kernelNetwork) raw() bool          { return false }
-func (n *kernelNetwork) close()             {}
 
 // setQueueLength sets how many packets a device queues.
 func setQueueLength(name string, n int) error {

@@ -111,7 +111,6 @@ func sluiceIdle(p *params, n int) (map[string]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer nw.close()
 	s := nw.(*sluiceNetwork)
 	servers := make([]api.Flow, n)
 	var accepted atomic.Int64

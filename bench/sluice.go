@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/netip"
 	"time"
@@ -129,13 +128,4 @@ func (n *sluiceNetwork) retransmits() int64 {
 		r += n.server.Info().Retransmits
 	}
 	return int64(r)
-}
-
-func (n *sluiceNetwork) close() {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	cancel(fmt.Errorf("the run is over"))
-	n.client.Disconnect(ctx)
-	if n.server != nil {
-		n.server.Disconnect(ctx)
-	}
 }

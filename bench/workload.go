@@ -16,7 +16,8 @@ import (
 )
 
 // A network is two ends that reach each other: a client that dials and a server
-// that listens on a few ports.
+// that listens on a few ports. Nothing of it is closed after a run: the process and
+// its namespace end.
 type network interface {
 	dial(ctx context.Context, port int) (net.Conn, error)
 	listen(port int) (net.Listener, error)
@@ -24,7 +25,6 @@ type network interface {
 	retransmits() int64
 	// raw says that conns are to be used as Flows, without copies.
 	raw() bool
-	close()
 }
 
 const (
@@ -96,25 +96,15 @@ func (w bulk) run(nw network, p *params) (map[string]float64, error) {
 		}
 		return n
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
+	ctx := context.Background()
 	var firstErr atomic.Pointer[error]
-	fail := func(err error) {
-		if ctx.Err() == nil {
-			firstErr.CompareAndSwap(nil, &err)
-		}
+	fail := func(what string, err error) {
+		err = fmt.Errorf("%s: %w", what, err)
+		firstErr.CompareAndSwap(nil, &err)
 	}
 	for i := range w.flows {
-		wg.Go(func() {
-			if err := send(ctx, from[i], nw.raw()); err != nil {
-				fail(fmt.Errorf("send: %w", err))
-			}
-		})
-		wg.Go(func() {
-			if err := receive(ctx, to[i], nw.raw(), &counts[i].bytes); err != nil {
-				fail(fmt.Errorf("receive: %w", err))
-			}
-		})
+		go func() { fail("send", send(ctx, from[i], nw.raw())) }()
+		go func() { fail("receive", receive(ctx, to[i], nw.raw(), &counts[i].bytes)) }()
 	}
 	time.Sleep(p.warm)
 	s := p.begin()
@@ -123,12 +113,6 @@ func (w bulk) run(nw network, p *params) (map[string]float64, error) {
 	bytes := float64(total() - before)
 	again = nw.retransmits() - again
 	seconds, cpu, mallocs := s.end()
-	cancel()
-	for i := range from {
-		abort(from[i])
-		abort(to[i])
-	}
-	wg.Wait()
 	if err := firstErr.Load(); err != nil {
 		return nil, *err
 	}
@@ -155,28 +139,28 @@ func flowOf(c net.Conn, raw bool) api.Flow {
 	return nil
 }
 
+// send sends without end.
 func send(ctx context.Context, c net.Conn, raw bool) error {
 	if f := flowOf(c, raw); f != nil {
-		for ctx.Err() == nil {
+		for {
 			b := api.Alloc(blockSize) // as if just filled by whoever has the data
 			if err := f.Write(ctx, b); err != nil {
 				return err
 			}
 		}
-		return nil
 	}
 	b := make([]byte, blockSize)
-	for ctx.Err() == nil {
+	for {
 		if _, err := c.Write(b); err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
+// receive receives without end, and counts.
 func receive(ctx context.Context, c net.Conn, raw bool, n *atomic.Int64) error {
 	if f := flowOf(c, raw); f != nil {
-		for ctx.Err() == nil {
+		for {
 			b, err := f.Read(ctx)
 			if err != nil {
 				return err
@@ -184,17 +168,15 @@ func receive(ctx context.Context, c net.Conn, raw bool, n *atomic.Int64) error {
 			n.Add(int64(b.Len()))
 			b.Release()
 		}
-		return nil
 	}
 	b := make([]byte, blockSize)
-	for ctx.Err() == nil {
+	for {
 		m, err := c.Read(b)
 		n.Add(int64(m))
 		if err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
 // abort ends a conn without waiting for anything.
