@@ -33,7 +33,7 @@ type Log struct {
 
 // Control is the daemon's control socket.
 type Control struct {
-	Socket string `mapstructure:"socket" doc:"Path of the socket; 'off' for none. By default sluice.sock in $XDG_RUNTIME_DIR, or sluice-UID.sock in the directory for temporary files."`
+	Socket string `mapstructure:"socket" doc:"Path of the socket; 'off' for none. By default sluice.sock in $XDG_RUNTIME_DIR; without that /run/sluice.sock for root, and otherwise sluice-UID.sock in the directory for temporary files."`
 	Mode   Mode   `mapstructure:"mode" default:"0600" doc:"Permissions of the socket."`
 }
 

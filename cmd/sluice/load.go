@@ -101,6 +101,11 @@ func defaultSocket() string {
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
 		return filepath.Join(dir, "sluice.sock")
 	}
+	// In a directory that everybody may write to, somebody else could make root's
+	// first, and answer for it.
+	if info, err := os.Stat("/run"); err == nil && info.IsDir() && os.Getuid() == 0 {
+		return "/run/sluice.sock"
+	}
 	return filepath.Join(os.TempDir(), fmt.Sprintf("sluice-%d.sock", os.Getuid()))
 }
 

@@ -112,7 +112,15 @@ func (s *Stack) observe(sh *shard, now clock.Time, f *Flow, ev tcp.Events) {
 }
 
 // SetObserver implements api.Observable.
-func (s *Stack) SetObserver(o *api.Observer) { s.observer.Store(o) }
+// It is told of what happens from now on.
+func (s *Stack) SetObserver(o *api.Observer) {
+	for _, sh := range s.shards {
+		sh.mu.Lock()
+		sh.reported = sh.host.Stats().Drops
+		sh.exit()
+	}
+	s.observer.Store(o)
+}
 
 // Done is closed when the stack begins to leave the network.
 func (s *Stack) Done() <-chan struct{} { return s.handlers.Done() }

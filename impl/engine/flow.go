@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"sync"
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
@@ -15,6 +16,8 @@ import (
 type Flow struct {
 	shard    *shard
 	src, dst netip.AddrPort
+
+	configuring sync.Mutex // held while a user's function edits the options
 
 	// Under the shard's lock.
 	conn                             *tcp.Conn
@@ -311,8 +314,8 @@ func (f *Flow) Configure(change func(*api.FlowConfig)) error {
 func (f *Flow) configure(change func(*api.FlowConfig)) (clock.Time, error) {
 	// The user's function runs without the shard's lock. Two at a time would
 	// undo each other's changes, so they take turns.
-	f.shard.stack.configuring.Lock()
-	defer f.shard.stack.configuring.Unlock()
+	f.configuring.Lock()
+	defer f.configuring.Unlock()
 	f.shard.mu.Lock()
 	old := f.conn.FlowConfig()
 	f.shard.mu.Unlock()

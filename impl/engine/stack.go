@@ -36,10 +36,9 @@ type Stack struct {
 	handlers     context.Context // of handlers: ends when the stack disconnects
 	stopHandlers context.CancelCauseFunc
 
-	leaving     atomic.Bool // no flow is opened any more
-	dropsAfter  atomic.Uint64
-	dropsLink   atomic.Uint64
-	configuring sync.Mutex // see Flow.Configure
+	leaving    atomic.Bool // no flow is opened any more
+	dropsAfter atomic.Uint64
+	dropsLink  atomic.Uint64
 
 	mu        sync.Mutex
 	listeners map[uint16]*listener

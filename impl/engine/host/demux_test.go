@@ -480,14 +480,18 @@ func TestHalfOpenLimit(t *testing.T) {
 	if l.drops(api.DropSynQueue) != 40 {
 		t.Errorf("%d counted", l.drops(api.DropSynQueue))
 	}
-	// A limit that other Hosts have used up.
+	// A limit that other Hosts have used up locks nobody out: one place is left to
+	// each, in which the next SYN takes the place of the last.
 	m := newLab(t, func(c *Config) { c.Budget = l.h.budget })
 	m.listen(nil)
-	m.in(seg{flags: "S"})
-	m.want()
-	if m.drops(api.DropSynQueue) != 1 {
-		t.Error("not counted")
+	for i := range uint16(20) {
+		m.in(seg{flags: "S", sport: 2000 + i})
+		m.only()
 	}
+	if n := m.h.Stats().HalfOpen; n != 1 || m.drops(api.DropSynQueue) != 19 || l.h.budget.HalfOpen() != 11 {
+		t.Errorf("%d half-open, %d counted, %d in all", n, m.drops(api.DropSynQueue), l.h.budget.HalfOpen())
+	}
+	m.h.Shutdown(m.now)
 	l.h.Shutdown(l.now)
 	l.wantEmpty()
 }

@@ -85,10 +85,7 @@ func (h *Host) listen(now clock.Time, l *listening, w *timeWait, local, remote n
 		h.drop(api.DropMemory)
 		return
 	}
-	if !h.makeRoom(now, l) {
-		h.drop(api.DropSynQueue)
-		return
-	}
+	h.makeRoom(now, l)
 	c, e := h.config(now, local, remote, &l.Flow)
 	if w != nil {
 		c.ISS = h.issAfter(c.ISS, w.record.MinISS())
@@ -115,20 +112,22 @@ func (h *Host) listen(now clock.Time, l *listening, w *timeWait, local, remote n
 // any, gives up its own without a word. During a flood that leaves everyone, honest
 // or not, the time in which the queue turns over once; to drop the newcomers
 // instead would keep the queue full of the dead until their SYN-ACKs have been
-// repeated for the last time. Only this shard's part of the queue can be evicted.
-func (h *Host) makeRoom(now clock.Time, l *listening) bool {
+// repeated for the last time. Only this shard's part of the queue can be evicted;
+// where that is empty, the newcomer gets a place beyond the limit, so that no
+// shard is locked out. That is at most one place for each shard.
+func (h *Host) makeRoom(now clock.Time, l *listening) {
 	for !take(&l.halfOpen, 1, l.HalfOpen, defaultHalfOpen) {
 		if !h.evict(now, &l.queue) {
-			return false
+			l.halfOpen.Add(1)
+			break
 		}
 	}
 	for !h.budget.takeHalfOpen() {
 		if !h.evict(now, &l.queue) && !h.evict(now, &h.halfOpen) {
-			l.halfOpen.Add(-1)
-			return false
+			h.budget.halfOpen.Add(1)
+			break
 		}
 	}
-	return true
 }
 
 // evict forgets the oldest of a queue of half-open connections.
