@@ -196,9 +196,7 @@ func (c *Conn) ecnReduced() {
 // of data and not where a loss has been answered. The ACK has been taken in.
 func (c *Conn) ecnCongestion(now clock.Time, cum, delivered, inFlight int64) {
 	switch {
-	case c.sndUna <= c.ecn.end:
-		return
-	case c.phase == cc.Recovery || c.phase == cc.Loss:
+	case c.sndUna <= c.ecn.end: // as ever in Recovery and Loss
 		return
 	case c.cwnd <= c.mss:
 		// "the sending TCP MUST reset the retransmit timer on receiving the

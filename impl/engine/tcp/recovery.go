@@ -94,7 +94,9 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 			RoundStart: c.roundTrip(),
 			Round:      c.rate.round,
 			// Duplicates do not grow cwnd (RFC 3042, section 2).
-			CwndLimited: cum > 0 && priorUna < c.cwndLimited,
+			// Growth is for ACKs of new data (RFC 5681, section 3.1). In recovery only a
+			// controller that owns cwnd there grows it, and goes by what arrives.
+			CwndLimited: (cum > 0 || c.phase == cc.Recovery) && priorUna < c.cwndLimited,
 			AppLimited:  c.limit == limitApp,
 			RwndLimited: c.limit == limitRwnd,
 			MaxFlight:   c.maxFlight,
