@@ -26,10 +26,10 @@ type namespace struct {
 	name string
 }
 
-// newNamespace makes one, or skips the test where that cannot be.
-func newNamespace(t *testing.T) *namespace {
+// needNamespaces skips the test where there can be no namespaces and devices.
+func needNamespaces(t *testing.T) (cannot func(why string)) {
 	t.Helper()
-	cannot := func(why string) {
+	cannot = func(why string) {
 		t.Helper()
 		if requireNet {
 			t.Fatal(why)
@@ -47,6 +47,13 @@ func newNamespace(t *testing.T) *namespace {
 			cannot(err.Error())
 		}
 	}
+	return cannot
+}
+
+// newNamespace makes one, or skips the test where that cannot be.
+func newNamespace(t *testing.T) *namespace {
+	t.Helper()
+	cannot := needNamespaces(t)
 	n := &namespace{t, fmt.Sprintf("sluice-e2e-%d", os.Getpid())}
 	if out, err := exec.Command("ip", "netns", "add", n.name).CombinedOutput(); err != nil {
 		cannot(fmt.Sprintf("ip netns add: %v\n%s", err, out))
