@@ -38,8 +38,18 @@ func (p *Port) Send(packet []byte) {
 	n.sent++
 	n.hops++
 	pkt.number = n.sent
+	if out.waiting.len()+out.flight.len()+len(out.late) >= maxCrossing/out.link.mtu {
+		out.stats.Offered++
+		out.stats.OfferedBytes += uint64(pkt.size)
+		out.drop(n.now, pkt, DropQueue)
+		return
+	}
 	out.send(n.now, pkt)
 }
+
+// maxCrossing bounds the memory, in bytes, of what comes through a port and is on its
+// way: where neither a rate nor a sender that waits for answers does.
+const maxCrossing = 128 << 20
 
 // receive hands a packet to the outside.
 func (p *Port) receive(now Time, pkt *packet) {

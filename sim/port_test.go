@@ -105,6 +105,23 @@ func TestPortsRepeat(t *testing.T) {
 	}
 }
 
+// What comes from outside does not pile up without end on a long way.
+func TestPortsAreBounded(t *testing.T) {
+	n, p, got := ports(t, 1, Direction{Delay: 24 * time.Hour}, Direction{})
+	const sent = maxCrossing/1500 + 10
+	b := make([]byte, 20)
+	for range sent {
+		p[0].Send(b)
+	}
+	if err := n.Run(48 * time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	s := n.Links()[0].Stats(false)
+	if len(got[1]) != maxCrossing/1500 || s.Dropped[DropQueue] != 10 || s.Offered != sent {
+		t.Errorf("%d arrived, %d were dropped", len(got[1]), s.Dropped[DropQueue])
+	}
+}
+
 func TestPortsAreJoinedToPorts(t *testing.T) {
 	n := New(Config{})
 	deliver := func(Time, []byte) {}
