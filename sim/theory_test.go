@@ -264,8 +264,8 @@ func TestFairness(t *testing.T) {
 		t.Run(fmt.Sprintf("%s/%d", c.congestion, c.flows), func(t *testing.T) {
 			t.Parallel()
 			needs(t, c.congestion)
-			n, flows := dumbbell(t, Config{Seed: 1, Warmup: 30 * time.Second}, rate, rate/8*40/1000, repeat(c.congestion, c.flows), repeat(rtt, c.flows))
-			theoryRun(t, n, 120*time.Second)
+			n, flows := dumbbell(t, Config{Seed: 1, Warmup: 20 * time.Second}, rate, rate/8*40/1000, repeat(c.congestion, c.flows), repeat(rtt, c.flows))
+			theoryRun(t, n, 100*time.Second)
 			var rates []float64
 			for _, f := range flows {
 				r := f.Report()
@@ -320,7 +320,7 @@ func TestRTTRatio(t *testing.T) {
 			for seed := range uint64(2) {
 				n, flows := dumbbell(t, Config{Seed: seed, Warmup: 40 * time.Second}, rate, int64(rate/8*c.buffer.Seconds()),
 					repeat(c.congestion, 2), []time.Duration{40 * time.Millisecond, 160 * time.Millisecond})
-				theoryRun(t, n, 200*time.Second)
+				theoryRun(t, n, 140*time.Second)
 				near, far = near+flows[0].Report().Goodput, far+flows[1].Report().Goodput
 			}
 			within(t, "ratio of the goodputs", near/far, c.low, c.high)
