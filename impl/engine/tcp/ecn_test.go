@@ -240,10 +240,10 @@ func TestECTOnNewDataOnly(t *testing.T) {
 	s.want(fFIN|fACK, 1, 1, 0)
 	ect("FIN without data", 0)
 
-	s, _, n := warm(t, 0, sackOpts) // tail loss probe
+	s, at, size := warm(t, &spyFactory{}, 0, sackOpts) // tail loss probe
 	s.c.ecn.ok = true
 	s.until()
-	s.want(fACK, 1+(n+9)*1460, 1, 1460)
+	s.want(fACK, at(9), 1, size)
 	ect("tail loss probe", 0)
 }
 

@@ -15,35 +15,35 @@ var sackTSOpts = func() wire.TCPOptions {
 }()
 
 // warm opens a connection whose RTT is 40 ms, with ten segments in flight and as
-// many as waiting says behind them. It returns how many segments came before.
-func warm(t *testing.T, waiting int, opts wire.TCPOptions) (*script, *spyFactory, uint32) {
+// many as waiting says behind them. at gives the sequence number of the i-th of
+// them, and size is that of a segment.
+func warm(t *testing.T, f cc.Factory, waiting int, opts wire.TCPOptions) (s *script, at func(i uint32) uint32, size int) {
 	t.Helper()
-	f := &spyFactory{}
-	s := scriptConfig{synOpts: opts, cc: f}.listen(t)
+	s = scriptConfig{synOpts: opts, cc: f}.listen(t)
 	s.now = s.now.Add(40 * time.Millisecond)
 	s.recv(fACK, 1, 1)
-	size := uint32(s.c.mss)
-	// A handful of segments one by one gives a steady RTT, without much growth.
+	size = int(s.c.mss)
+	// A dozen segments one by one give a steady RTT, without much growth.
 	const first = 12
+	at = func(i uint32) uint32 { return 1 + (first+i)*uint32(size) }
 	for i := range uint32(first) {
-		s.write(int(size))
-		s.want(fACK, 1+i*size, 1, int(size))
+		s.write(size)
+		s.want(fACK, 1+i*uint32(size), 1, size)
 		s.now = s.now.Add(40 * time.Millisecond)
-		s.recv(fACK, 1, 1+(i+1)*size)
+		s.recv(fACK, 1, 1+(i+1)*uint32(size))
 	}
-	s.write((10 + waiting) * int(size))
+	s.write((10 + waiting) * size)
 	for i := range uint32(10) {
-		s.want(fACK, 1+(first+i)*size, 1, int(size))
+		s.want(fACK, at(i), 1, size)
 	}
-	return s, f, first
+	return s, at, size
 }
 
 // RFC 8985, section 6.2: one segment delivered out of order does not make those
 // before it lost until the reordering window has passed.
 func TestRACKReorderingWindow(t *testing.T) {
-	s, f, n := warm(t, 0, sackOpts)
-	size := uint32(s.c.mss)
-	at := func(i uint32) uint32 { return 1 + (n+i)*size }
+	f := &spyFactory{}
+	s, at, size := warm(t, f, 0, sackOpts)
 	s.now = s.now.Add(40 * time.Millisecond)
 	s.recv(fACK, 1, at(0), s.sack(at(1), at(2)))
 	s.none()
@@ -61,7 +61,7 @@ func TestRACKReorderingWindow(t *testing.T) {
 	if d := s.until(); d < 4*time.Millisecond || d > 12*time.Millisecond {
 		t.Errorf("declared lost after %v, want about a quarter of 40 ms", d)
 	}
-	s.want(fACK, at(2), 1, int(size))
+	s.want(fACK, at(2), 1, size)
 	if s.c.phase != cc.Recovery || len(f.last.congs) != 1 {
 		t.Errorf("phase %v, %d congestions", s.c.phase, len(f.last.congs))
 	}
@@ -70,12 +70,11 @@ func TestRACKReorderingWindow(t *testing.T) {
 // Section 6.2, step 4: three segments delivered beyond a hole, and no reordering
 // seen: lost at once.
 func TestRACKThreeSacked(t *testing.T) {
-	s, f, n := warm(t, 0, sackOpts)
-	size := uint32(s.c.mss)
-	at := func(i uint32) uint32 { return 1 + (n+i)*size }
+	f := &spyFactory{}
+	s, at, size := warm(t, f, 0, sackOpts)
 	s.now = s.now.Add(40 * time.Millisecond)
 	s.recv(fACK, 1, at(0), s.sack(at(1), at(4)))
-	s.want(fACK, at(0), 1, int(size))
+	s.want(fACK, at(0), 1, size)
 	if s.c.phase != cc.Recovery || len(f.last.congs) != 1 {
 		t.Errorf("phase %v, %d congestions", s.c.phase, len(f.last.congs))
 	}
@@ -83,12 +82,10 @@ func TestRACKThreeSacked(t *testing.T) {
 
 // A retransmission that is lost as well is found without a timeout.
 func TestRACKLostRetransmission(t *testing.T) {
-	s, _, n := warm(t, 20, sackOpts)
-	size := uint32(s.c.mss)
-	at := func(i uint32) uint32 { return 1 + (n+i)*size }
+	s, at, size := warm(t, &spyFactory{}, 20, sackOpts)
 	s.now = s.now.Add(40 * time.Millisecond)
 	s.recv(fACK, 1, at(0), s.sack(at(1), at(4)))
-	s.want(fACK, at(0), 1, int(size))
+	s.want(fACK, at(0), 1, size)
 	high := at(10)
 	for s.poll() { // PRR lets new data out
 		high = s.out.TCP.Seq - s.iss + uint32(s.out.Len)
@@ -106,7 +103,7 @@ func TestRACKLostRetransmission(t *testing.T) {
 	s.now = s.now.Add(40 * time.Millisecond)
 	// What was sent after the retransmission has arrived.
 	s.recv(fACK, 1, at(0), s.sack(at(1), high))
-	s.want(fACK, at(0), 1, int(size))
+	s.want(fACK, at(0), 1, size)
 	if s.c.stats.timeouts != 0 {
 		t.Error("a timeout was needed")
 	}
@@ -114,16 +111,15 @@ func TestRACKLostRetransmission(t *testing.T) {
 
 // RFC 8985, section 7: the last segments of a flight are lost.
 func TestTailLossProbe(t *testing.T) {
-	s, f, n := warm(t, 0, sackOpts)
-	size := uint32(s.c.mss)
-	at := func(i uint32) uint32 { return 1 + (n+i)*size }
+	f := &spyFactory{}
+	s, at, size := warm(t, f, 0, sackOpts)
 	s.now = s.now.Add(40 * time.Millisecond)
 	s.recv(fACK, 1, at(7)) // 7, 8, 9 are lost
 	s.none()
 	if d := s.until(); d < 75*time.Millisecond || d > 90*time.Millisecond {
 		t.Errorf("probe after %v, want 2 * SRTT", d)
 	}
-	s.want(fACK, at(9), 1, int(size))
+	s.want(fACK, at(9), 1, size)
 	s.none()
 	s.now = s.now.Add(40 * time.Millisecond)
 	s.recv(fACK, 1, at(7), s.sack(at(9), at(10)))
@@ -133,10 +129,10 @@ func TestTailLossProbe(t *testing.T) {
 	for s.c.phase != cc.Recovery {
 		s.until()
 	}
-	s.want(fACK, at(7), 1, int(size))
+	s.want(fACK, at(7), 1, size)
 	s.now = s.now.Add(40 * time.Millisecond)
 	s.recv(fACK, 1, at(8), s.sack(at(9), at(10)))
-	s.want(fACK, at(8), 1, int(size))
+	s.want(fACK, at(8), 1, size)
 	s.now = s.now.Add(40 * time.Millisecond)
 	s.recv(fACK, 1, at(10))
 	if s.c.stats.timeouts != 0 || len(f.last.congs) != 1 || s.c.phase != cc.Open {
@@ -148,13 +144,12 @@ func TestTailLossProbe(t *testing.T) {
 // one of which the original arrived is none.
 func TestTailLossProbeRepairs(t *testing.T) {
 	for _, duplicate := range []bool{false, true} {
-		s, f, n := warm(t, 0, sackOpts)
-		size := uint32(s.c.mss)
-		at := func(i uint32) uint32 { return 1 + (n+i)*size }
+		f := &spyFactory{}
+		s, at, size := warm(t, f, 0, sackOpts)
 		s.now = s.now.Add(40 * time.Millisecond)
 		s.recv(fACK, 1, at(9))
 		s.until()
-		s.want(fACK, at(9), 1, int(size))
+		s.want(fACK, at(9), 1, size)
 		s.now = s.now.Add(40 * time.Millisecond)
 		if duplicate {
 			s.recv(fACK, 1, at(10))
@@ -162,8 +157,8 @@ func TestTailLossProbeRepairs(t *testing.T) {
 		} else {
 			s.recv(fACK, 1, at(10))
 		}
-		s.write(int(size))
-		s.want(fACK, at(10), 1, int(size))
+		s.write(size)
+		s.want(fACK, at(10), 1, size)
 		s.now = s.now.Add(40 * time.Millisecond)
 		s.recv(fACK, 1, at(11))
 		want := 1
@@ -178,17 +173,15 @@ func TestTailLossProbeRepairs(t *testing.T) {
 
 // Section 7.3: where there is new data, the probe carries that.
 func TestTailLossProbeNewData(t *testing.T) {
-	s, _, n := warm(t, 0, sackOpts)
-	size := uint32(s.c.mss)
-	at := func(i uint32) uint32 { return 1 + (n+i)*size }
+	s, at, size := warm(t, &spyFactory{}, 0, sackOpts)
 	s.now = s.now.Add(time.Millisecond)
-	s.write(int(size)) // may not go: Cwnd is full
+	s.write(size) // may not go: Cwnd is full
 	if int64(10*size) < s.c.cwnd {
 		t.Skip("cwnd is larger than the flight")
 	}
 	s.none()
 	s.until()
-	s.want(fACK, at(10), 1, int(size))
+	s.want(fACK, at(10), 1, size)
 }
 
 // undoer counts what it is asked to undo.
@@ -208,31 +201,10 @@ func (f *undoerFactory) New(e *cc.Env, _ string) (cc.Controller, error) {
 	return f.last, nil
 }
 
-func warmUndo(t *testing.T, waiting int, opts wire.TCPOptions) (*script, *undoerFactory, func(uint32) uint32, int) {
-	t.Helper()
-	f := &undoerFactory{}
-	s := scriptConfig{synOpts: opts, cc: f}.listen(t)
-	s.now = s.now.Add(40 * time.Millisecond)
-	s.recv(fACK, 1, 1)
-	size := uint32(s.c.mss)
-	const first = 12
-	for i := range uint32(first) {
-		s.write(int(size))
-		s.want(fACK, 1+i*size, 1, int(size))
-		s.now = s.now.Add(40 * time.Millisecond)
-		s.recv(fACK, 1, 1+(i+1)*size)
-	}
-	s.write((10 + waiting) * int(size))
-	at := func(i uint32) uint32 { return 1 + (first+i)*size }
-	for i := range uint32(10) {
-		s.want(fACK, at(i), 1, int(size))
-	}
-	return s, f, at, int(size)
-}
-
 // RFC 3708: every retransmission is reported as a duplicate.
 func TestUndoByDuplicates(t *testing.T) {
-	s, f, at, size := warmUndo(t, 30, sackOpts)
+	f := &undoerFactory{}
+	s, at, size := warm(t, f, 30, sackOpts)
 	s.now = s.now.Add(40 * time.Millisecond)
 	s.recv(fACK, 1, at(0), s.sack(at(1), at(4)))
 	s.want(fACK, at(0), 1, size)
@@ -256,7 +228,8 @@ func TestUndoByDuplicates(t *testing.T) {
 // RFC 3522: the ACK that covers a retransmission echoes an older timestamp.
 func TestUndoByTimestamp(t *testing.T) {
 	for _, spurious := range []bool{true, false} {
-		s, f, at, size := warmUndo(t, 30, sackTSOpts)
+		f := &undoerFactory{}
+		s, at, size := warm(t, f, 30, sackTSOpts)
 		sentAt := s.c.tsNow(s.now)
 		s.now = s.now.Add(40 * time.Millisecond)
 		s.recv(fACK, 1, at(0), s.sack(at(1), at(4)))
@@ -284,7 +257,8 @@ func TestUndoByTimestamp(t *testing.T) {
 // the next one tells by what it acknowledges.
 func TestFRTO(t *testing.T) {
 	for _, spurious := range []bool{true, false} {
-		s, f, at, size := warmUndo(t, 30, sackOpts)
+		f := &undoerFactory{}
+		s, at, size := warm(t, f, 30, sackOpts)
 		for s.c.stats.timeouts == 0 { // a tail loss probe comes first
 			s.until()
 			for s.c.stats.timeouts == 0 && s.poll() {

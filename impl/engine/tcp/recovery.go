@@ -310,10 +310,10 @@ func (c *Conn) enterRecovery(now clock.Time, edge uint64, delivered int64) (lost
 }
 
 // flightSize is RFC 5681's FlightSize: what was sent and is not acknowledged. The
-// RFC takes for granted that it is within cwnd, but for limited transmit. With SACK it is not: while one hole after another is repaired,
-// what was received beyond them counts too, and a part of that may be more than
-// the whole window was. So the window bounds it; during recovery, the one that
-// PRR leads to.
+// RFC takes for granted that it is within cwnd, but for limited transmit. With SACK
+// it is not: while one hole after another is repaired, what was received beyond
+// them counts too, and a part of that may be more than the whole window was. So the
+// window bounds it; during recovery, the one that PRR leads to.
 func (c *Conn) flightSize() int64 {
 	wnd := c.cwnd
 	if c.phase == cc.Recovery {
