@@ -69,7 +69,8 @@ func Open(f *File, opts Options) (_ *Bridge, err error) {
 		d := b.devices[i]
 		deliver[i] = func(due sim.Time, packet []byte) {
 			b.note(d.write(packet))
-			b.late.add(b.now().Sub(due))
+			now := b.now()
+			b.late.add(now.Sub(due), time.Duration(now))
 		}
 	}
 	var l *sim.Link

@@ -90,7 +90,7 @@ func TestHistogram(t *testing.T) {
 		v := rapid.SliceOfN(rapid.Int64Range(0, int64(time.Hour)), 1, 200).Draw(t, "v")
 		var h histogram
 		for _, x := range v {
-			h.add(time.Duration(x))
+			h.add(time.Duration(x), 0)
 		}
 		slices.Sort(v)
 		for _, q := range []float64{0, .5, .9, .99, .999} {

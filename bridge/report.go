@@ -41,6 +41,7 @@ type Lateness struct {
 	P99     float64 `json:"p99"`
 	P999    float64 `json:"p999"`
 	Max     float64 `json:"max"`
+	MaxAt   float64 `json:"max_at"` // since the start
 }
 
 // FlowReport is one direction of a TCP connection, as it came to the bridge.
@@ -59,14 +60,18 @@ type histogram struct {
 	n     uint64
 	sum   time.Duration
 	max   time.Duration
+	maxAt time.Duration
 }
 
-func (h *histogram) add(d time.Duration) {
+// add counts a packet that was late by d at the instant at.
+func (h *histogram) add(d, at time.Duration) {
 	d = max(d, 0)
 	h.count[bucketOf(uint64(d))]++
 	h.n++
 	h.sum += d
-	h.max = max(h.max, d)
+	if d > h.max {
+		h.max, h.maxAt = d, at
+	}
 }
 
 func bucketOf(v uint64) int {
@@ -97,7 +102,7 @@ func (h *histogram) quantile(q float64) float64 {
 }
 
 func (h *histogram) report() Lateness {
-	l := Lateness{Packets: h.n, P50: h.quantile(.5), P90: h.quantile(.9), P99: h.quantile(.99), P999: h.quantile(.999), Max: h.max.Seconds()}
+	l := Lateness{Packets: h.n, P50: h.quantile(.5), P90: h.quantile(.9), P99: h.quantile(.99), P999: h.quantile(.999), Max: h.max.Seconds(), MaxAt: h.maxAt.Seconds()}
 	if h.n > 0 {
 		l.Mean = h.sum.Seconds() / float64(h.n)
 	}

@@ -140,8 +140,8 @@ func printBridge(out io.Writer, r *bridge.Report) {
 	}
 	w.Flush()
 	l := &r.Late
-	fmt.Fprintf(out, "\nLateness of %d packets: mean %.3f ms, median %.3f, 99 %% %.3f, 99.9 %% %.3f, greatest %.3f\n", l.Packets,
-		l.Mean*1e3, l.P50*1e3, l.P99*1e3, l.P999*1e3, l.Max*1e3)
+	fmt.Fprintf(out, "\nLateness of %d packets: mean %.3f ms, median %.3f, 99 %% %.3f, 99.9 %% %.3f, greatest %.3f (at %.1f s)\n", l.Packets,
+		l.Mean*1e3, l.P50*1e3, l.P99*1e3, l.P999*1e3, l.Max*1e3, l.MaxAt)
 	const most = 20
 	shown := 0
 	for i := range r.Flows {
