@@ -152,7 +152,7 @@ func (f *File) build(deliver [2]func(due sim.Time, packet []byte)) (*sim.Network
 	return n, l, ports, n.Check()
 }
 
-// duration returns when the bridge ends, Never if it does not.
+// end returns when the bridge ends, Never if it does not.
 func (f *File) end() sim.Time {
 	if f.Duration == 0 {
 		return sim.Never

@@ -99,14 +99,14 @@ func measure(ctx context.Context, o *Options, c Cell, algorithm, kind string, se
 	if kind != Sluice {
 		conn, err := w.dial(ctx, algorithm)
 		if err != nil {
-			return nil, fmt.Errorf("Linux: %w", err)
+			return nil, fmt.Errorf("from Linux: %w", err)
 		}
 		senders = append(senders, &linuxFlow{conn})
 	}
 	if kind != Linux {
 		s, err := dialOurs(ctx, w, algorithm)
 		if err != nil {
-			return nil, fmt.Errorf("our stack: %w", err)
+			return nil, fmt.Errorf("from our stack: %w", err)
 		}
 		senders = append(senders, s)
 	}
