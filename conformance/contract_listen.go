@@ -113,7 +113,7 @@ var listenCases = []Case{
 		Run: func(t *T) {
 			p := t.Pair(nil)
 			var running, most atomic.Int64
-			var served atomic.Int64
+			var served, dialled atomic.Int64
 			release, stop := t.stopped()
 			port, err := p.B.Listen(0, &api.ListenConfig{Backlog: 2}, func(_ context.Context, f api.Flow) {
 				n := running.Add(1)
@@ -132,6 +132,7 @@ var listenCases = []Case{
 						return
 					}
 					f.Info()
+					dialled.Add(1)
 				})
 			}
 			t.Eventually("two handlers run", func() bool { return running.Load() >= 2 })
@@ -140,7 +141,7 @@ var listenCases = []Case{
 				t.Fatalf("%d handlers ran at once with a backlog of 2", n)
 			}
 			stop()
-			t.Eventually("every connection is served", func() bool { return served.Load() == 6 })
+			t.Eventually("every connection is served", func() bool { return served.Load() == 6 && dialled.Load() == 6 })
 		},
 	},
 	{
