@@ -143,7 +143,7 @@ func startDaemon(t *testing.T, prefix []string, args ...string) *daemon {
 	case <-ready:
 	case <-d.done:
 		t.Fatalf("sluice run ends: %v", d.err)
-	case <-time.After(60 * time.Second):
+	case <-time.After(10 * time.Minute):
 		t.Fatal("sluice run does not start")
 	}
 	return d
@@ -165,7 +165,7 @@ func (d *daemon) wait() {
 		if d.err != nil {
 			d.t.Errorf("the daemon ends with %v", d.err)
 		}
-	case <-time.After(60 * time.Second):
+	case <-time.After(10 * time.Minute):
 		d.t.Error("the daemon does not end")
 	}
 }

@@ -163,7 +163,9 @@ func TestTUN(t *testing.T) {
 	root, work := t.TempDir(), t.TempDir()
 	want := randomFile(t, filepath.Join(root, "file"), length)
 
-	d := startDaemon(t, n.prefix(), "-c", "../../examples/tun.yaml", "--set", "services.files.root="+root)
+	// A slow machine takes its time to finish what is under way; nothing waits for
+	// the whole of it.
+	d := startDaemon(t, n.prefix(), "-c", "../../examples/tun.yaml", "--set", "services.files.root="+root, "--set", "shutdown=20m")
 	n.run("ping", "-c", "3", "-i", "0.2", "-W", "5", "10.9.0.2")
 	n.run("ping", "-c", "3", "-i", "0.2", "-W", "5", "fd09::2")
 	n.run("ping", "-c", "1", "-s", "20000", "-W", "5", "10.9.0.2") // in fragments
@@ -216,7 +218,7 @@ func TestTUN(t *testing.T) {
 		"upload":   {"-T", filepath.Join(root, "file"), "http://[fd09::2]/last"},
 	} {
 		go func() {
-			out, err := n.try(append([]string{"curl", "-sS", "-g", "--fail", "--max-time", "120", "--limit-rate", rate}, args...)...)
+			out, err := n.try(append([]string{"curl", "-sS", "-g", "--fail", "--max-time", "900", "--limit-rate", rate}, args...)...)
 			results <- transfer{name, out, err}
 		}()
 	}
@@ -225,7 +227,7 @@ func TestTUN(t *testing.T) {
 		parts, _ := filepath.Glob(filepath.Join(root, ".upload-*"))
 		return st != nil && st.Size() > 0 && len(parts) == 1
 	}
-	for limit := time.Now().Add(30 * time.Second); !begun(); time.Sleep(10 * time.Millisecond) {
+	for limit := time.Now().Add(5 * time.Minute); !begun(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(limit) {
 			t.Fatal("the last transfers do not begin")
 		}
@@ -236,18 +238,16 @@ func TestTUN(t *testing.T) {
 		t.Errorf("chargen after SIGTERM: %v", err)
 	}
 	c.Close()
-	if length <= 64<<20 {
-		for range 2 {
-			if r := <-results; r.err != nil {
-				t.Errorf("%s after SIGTERM: %v %s", r.name, r.err, r.out)
-			}
+	for range 2 {
+		if r := <-results; r.err != nil {
+			t.Errorf("%s after SIGTERM: %v %s", r.name, r.err, r.out)
 		}
-		if got := sumOf(t, filepath.Join(work, "last")); got != want {
-			t.Errorf("download after SIGTERM: SHA-256 %s, want %s", got, want)
-		}
-		if got := sumOf(t, filepath.Join(root, "last")); got != want {
-			t.Errorf("upload after SIGTERM: SHA-256 %s, want %s", got, want)
-		}
+	}
+	if got := sumOf(t, filepath.Join(work, "last")); got != want {
+		t.Errorf("download after SIGTERM: SHA-256 %s, want %s", got, want)
+	}
+	if got := sumOf(t, filepath.Join(root, "last")); got != want {
+		t.Errorf("upload after SIGTERM: SHA-256 %s, want %s", got, want)
 	}
 	d.wait()
 	if wrote := d.written("chargen"); wrote != read+1_000_000 {

@@ -557,3 +557,39 @@ func TestConfigureTurnsOff(t *testing.T) {
 		}
 	})
 }
+
+// TestWriteSharedMemory writes views of memory of which another goroutine releases
+// views meanwhile: what the stack charges for it changes with that.
+func TestWriteSharedMemory(t *testing.T) {
+	w := pipeWorld(t, clock.NewReal(), func(_ string, c *engine.Config) { c.Shards = 2 })
+	defer w.close()
+	ctx := context.Background()
+	got := make(chan int, 1)
+	w.b.Listen(9, nil, func(_ context.Context, f api.Flow) {
+		_, n, _ := receive(f)
+		f.Close(ctx)
+		got <- n
+	})
+	f, err := w.a.Dial(ctx, netip.AddrPortFrom(addrB4.Addr(), 9), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rounds = 2000
+	for range rounds {
+		b := api.Alloc(16 << 10)
+		x, y, z := b.View(0, 100), b.View(100, 200), b.View(200, 300)
+		var wg sync.WaitGroup
+		wg.Go(func() { b.Release(); z.Release() })
+		if err := f.Writev(ctx, []*api.Buffer{&x, &y}); err != nil {
+			t.Fatal(err)
+		}
+		wg.Wait()
+	}
+	f.Close(ctx)
+	if n := <-got; n != rounds*200 {
+		t.Errorf("%d bytes arrived", n)
+	}
+	if m := w.a.Info().Memory; m != 0 {
+		t.Errorf("%d bytes still charged", m)
+	}
+}

@@ -78,9 +78,11 @@ func (c *Conn) Write(now clock.Time, bs []*api.Buffer, o WriteOptions) (end uint
 		return 0, ErrAgain
 	}
 	var cost int64
+	count := 0
 	for _, b := range bs {
 		if b.Len() > 0 {
 			cost += sendCharge(b)
+			count++
 		}
 	}
 	if cost > 0 && c.cfg.Budget != nil {
@@ -95,19 +97,20 @@ func (c *Conn) Write(now clock.Time, bs []*api.Buffer, o WriteOptions) (end uint
 		}
 		c.cfg.Budget.Release(reserve)
 	}
-	var charged int64
+	left := cost
 	for _, b := range bs {
 		if b.Len() == 0 {
 			b.Release()
 			continue
 		}
-		// The same buffer may be shared within bs; what was charged is what counts.
-		k := sendCharge(b)
-		charged += k
+		// What keeps b's memory alive may have changed since it was looked at, in
+		// another goroutine that releases a view of it: what was charged counts.
+		k := min(sendCharge(b), left)
+		if count--; count == 0 {
+			k = left
+		}
+		left -= k
 		c.sq.push(b, k)
-	}
-	if d := charged - cost; d != 0 && c.cfg.Budget != nil {
-		panic("BUG: charge of a buffer changed while it was being queued")
 	}
 	if cost > 0 {
 		c.watchUser(now)
