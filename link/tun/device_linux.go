@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -122,8 +123,20 @@ func (d *device) errClosed() error { return fmt.Errorf("link %s: %w", d.attr.Nam
 // read hands packets to recv until the device is closed or has failed.
 func (d *device) read(recv func(batch []link.Packet)) {
 	d.batch = make([]link.Packet, 0, batchSize)
+	d.file.SetReadDeadline(time.Now().Add(livenessInterval))
 	for {
 		err := d.raw.Read(d.fillFunc)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = nil
+			d.checkAlive()
+			d.file.SetReadDeadline(time.Now().Add(livenessInterval))
+		}
+		if err != nil && !d.isClosed() {
+			// The runtime's poller has seen the descriptor fail before we have.
+			if d.checkAlive(); d.readError == nil {
+				d.readError = err
+			}
+		}
 		if n := len(d.batch); n > 0 && err == nil {
 			d.packetsIn.Add(uint64(n))
 			recv(d.batch)
@@ -144,6 +157,23 @@ func (d *device) read(recv func(batch []link.Packet)) {
 	if err != nil && d.onError != nil {
 		d.onError(fmt.Errorf("link %s: the device has failed: %w", d.attr.Name, err))
 	}
+}
+
+// livenessInterval is how often the reading goroutine looks whether its device is
+// still there. The kernel wakes readers of a device that is deleted a moment before
+// it takes the device from them: who reads in between finds nothing, and would
+// wait for ever.
+const livenessInterval = 2 * time.Second
+
+// checkAlive sets readError if the device is gone.
+func (d *device) checkAlive() {
+	d.raw.Control(func(fd uintptr) {
+		ifr, _ := unix.NewIfreq("")
+		if err := unix.IoctlIfreq(int(fd), unix.TUNGETIFF, ifr); errors.Is(err, unix.EBADFD) {
+			d.errors.Add(1)
+			d.readError = err
+		}
+	})
 }
 
 // fill reads packets into the batch until that is full or nothing is left. It
