@@ -383,7 +383,9 @@ func (c *Conn) leaveRecovery(now clock.Time) {
 	c.takeControl() // cwnd <- what the controller set at the start: ssthresh
 }
 
-// prrAck is RFC 9937, section 6.2: cwnd while the engine leads it.
+// prrAck is RFC 9937, section 6.2: cwnd while the engine leads it. What may be sent in
+// proportion is rounded up to whole segments, as in the RFC's examples: half a
+// segment that may be sent is one that is not sent, and one ACK later than it should.
 func (c *Conn) prrAck(delivered int64, safe bool) {
 	if delivered == 0 {
 		return
@@ -394,7 +396,8 @@ func (c *Conn) prrAck(delivered int64, safe bool) {
 	ssthresh := min(c.ssthresh, c.p.MaxWindow)
 	var n int64
 	if inFlight > ssthresh {
-		n = (p.delivered*ssthresh+p.recoverFS-1)/p.recoverFS - p.out
+		n = (p.delivered*ssthresh + p.recoverFS - 1) / p.recoverFS
+		n = (n+c.mss-1)/c.mss*c.mss - p.out
 	} else {
 		n = max(p.delivered-p.out, delivered)
 		if safe {
