@@ -1,11 +1,15 @@
 package sim
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/cc"
+	"github.com/sluicenet/sluice/impl/cubic"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
+	"github.com/sluicenet/sluice/impl/reno"
 )
 
 // Reordering without loss costs nothing: 1 % of the packets come 10 ms late.
@@ -26,6 +30,77 @@ func TestReorderingIsNotLoss(t *testing.T) {
 	with, r := goodput(0.01)
 	t.Logf("%.2f and %.2f Mbit/s, %d retransmissions of which %d reported as spurious", without/1e6, with/1e6, r.Resends, r.Spurious)
 	within(t, "goodput with reordering, of that without", with/without, 0.95, 1.05)
+}
+
+// watched counts what a controller is told, and passes it on.
+type watched struct {
+	cc.Controller
+	reductions, undone int
+}
+
+func (w *watched) OnCongestion(ev *cc.CongestionEvent) {
+	w.reductions++
+	w.Controller.OnCongestion(ev)
+}
+
+func (w *watched) Undo(now cc.Time, kind cc.CongestionKind) {
+	w.undone++
+	w.Controller.(cc.Undoer).Undo(now, kind)
+}
+
+// watchedFactory makes controllers of another factory that can be watched.
+type watchedFactory struct {
+	cc.Factory
+	made []*watched
+}
+
+func (f *watchedFactory) Name() string { return "watched" }
+
+func (f *watchedFactory) New(env *cc.Env, opts string) (cc.Controller, error) {
+	c, err := f.Factory.New(env, opts)
+	if err != nil {
+		return nil, err
+	}
+	w := &watched{Controller: c}
+	f.made = append(f.made, w)
+	return w, nil
+}
+
+// Where packets only come late, by more than the reordering window allows at first,
+// each reduction is spurious, and each is undone. The receive window keeps the queue
+// from overflowing, so that there are no others.
+func TestSpuriousReductionsAreUndone(t *testing.T) {
+	const rate, rtt = 50e6, 60 * time.Millisecond
+	for name, inner := range map[string]cc.Factory{"reno": reno.Factory, "cubic": cubic.Factory} {
+		for _, late := range []time.Duration{10 * time.Millisecond, 40 * time.Millisecond} {
+			t.Run(fmt.Sprintf("%s/%v", name, late), func(t *testing.T) {
+				t.Parallel()
+				f := &watchedFactory{Factory: inner}
+				n := New(Config{Seed: 1, Controllers: map[string]cc.Factory{"watched": f}})
+				a, b := theoryHost(t, n, "a", "watched"), theoryHost(t, n, "b", "watched")
+				l := theoryLink(t, n, "path", a, b,
+					Direction{Rate: rate, Delay: rtt / 2, QueueBytes: 4 * rate / 8 * 60 / 1000, Reorder: 0.01, ReorderDelay: late},
+					Direction{Delay: rtt / 2})
+				flow, err := n.AddBulk(Bulk{FlowConfig: FlowConfig{Name: "f", From: a, To: b, ReceiveBuffer: 2 * rate / 8 * 60 / 1000}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				theoryRun(t, n, 15*time.Second)
+				var reductions, undone int
+				for _, w := range f.made {
+					reductions, undone = reductions+w.reductions, undone+w.undone
+				}
+				r := flow.Report()
+				t.Logf("%.2f Mbit/s, %d reductions, %d undone, %d retransmissions, %d of them spurious", r.Goodput/1e6, reductions, undone, r.Resends, r.Spurious)
+				if d := l.Stats(false).Drops(); d != 0 {
+					t.Fatalf("%d packets were lost: nothing is proved", d)
+				}
+				if reductions == 0 || undone != reductions {
+					t.Errorf("%d of %d reductions undone", undone, reductions)
+				}
+			})
+		}
+	}
 }
 
 // The last three of ten segments are lost. A tail loss probe has them repaired
