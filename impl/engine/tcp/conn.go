@@ -235,6 +235,7 @@ func (c *Conn) setState(s api.State) {
 	if c.state == s {
 		return
 	}
+	c.checkTransition(s)
 	was := c.FullyClosed() && c.state != api.StateClosed
 	c.state = s
 	c.events |= EventState

@@ -104,6 +104,9 @@ func FuzzConn(f *testing.F) {
 				}
 				s.done()
 			}
+			if err := c.Check(); err != nil {
+				t.Fatal(err)
+			}
 			if d := c.Deadline(); d != clock.Never && d < s.now.Add(-time.Hour*24*30) {
 				t.Fatal("deadline long past")
 			}

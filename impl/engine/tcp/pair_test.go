@@ -182,6 +182,9 @@ func (p *pair) flush() {
 			}
 			p.send(i, &out)
 		}
+		if err := c.Check(); err != nil {
+			p.t.Fatalf("end %d: %v", i, err)
+		}
 	}
 }
 
