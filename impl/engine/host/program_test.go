@@ -320,14 +320,16 @@ func (p *program) receive(b []byte) {
 // op does one operation.
 func (p *program) op() {
 	op := p.next()
-	p.stimulus = stimulus{}
-	rested := p.h.Resting()
+	rested := p.h.Resting() // else what is sent may be an answer to something before
+	if !rested {
+		p.stimulus.onlyRST, p.stimulus.onlyICMPError, p.stimulus.stranger = false, false, false
+	}
 	switch op % 16 {
 	case 0, 1, 2, 3, 4, 5:
 		k, h, b := p.segment()
 		p.past = append(p.past, b)
 		c := p.conn(k)
-		p.stimulus.stranger = c == nil
+		p.stimulus.stranger = rested && c == nil
 		p.stimulus.onlyRST = rested && h.Flags&wire.RST != 0
 		opening := c != nil && c.State() == api.StateSynSent
 		p.receive(b)

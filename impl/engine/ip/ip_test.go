@@ -426,12 +426,74 @@ func FuzzParse(f *testing.F) {
 		if ok && (p.HeaderLen > p.Len || p.Len > len(b) || p.HeaderLen < 20) {
 			t.Fatalf("%+v of %d bytes", p, len(b))
 		}
+		if ok {
+			againstGopacket(t, b, &p)
+			refragment(t, b, &p)
+		}
 		ParseQuote(b)
 		// A second part that is not contiguous changes nothing but the length.
 		if p2, _, ok2 := Parse(b, len(b)+100); ok2 && p2.Len > len(b)+100 {
 			t.Fatalf("%+v of %d bytes", p2, len(b)+100)
 		}
 	})
+}
+
+// againstGopacket compares what was accepted with what gopacket reads.
+func againstGopacket(t *testing.T, b []byte, p *Packet) {
+	if !p.Is6() {
+		var l layers.IPv4
+		if err := l.DecodeFromBytes(b, gopacket.NilDecodeFeedback); err != nil {
+			if len(l.Options) == 0 && int(b[0]&15) > 5 {
+				return // gopacket does not like an option that we skip
+			}
+			t.Fatalf("gopacket refuses % x: %v", b, err)
+		}
+		src, _ := netip.AddrFromSlice(l.SrcIP)
+		dst, _ := netip.AddrFromSlice(l.DstIP)
+		more := l.Flags&layers.IPv4MoreFragments != 0
+		if src != p.Src || dst != p.Dst || uint8(l.Protocol) != p.Proto || int(l.Length) != p.Len || int(l.IHL)*4 != p.HeaderLen ||
+			l.TOS != p.TOS || p.Fragment != (more || l.FragOffset != 0) {
+			t.Fatalf("gopacket reads %+v, got %+v", l, p)
+		}
+		return
+	}
+	var l layers.IPv6
+	if err := l.DecodeFromBytes(b, gopacket.NilDecodeFeedback); err != nil {
+		return // extension headers, which gopacket reads in its own way
+	}
+	src, _ := netip.AddrFromSlice(l.SrcIP)
+	dst, _ := netip.AddrFromSlice(l.DstIP)
+	if src != p.Src || dst != p.Dst || l.TrafficClass != p.TOS || int(l.Length)+40 != p.Len && l.HopByHop == nil {
+		t.Fatalf("gopacket reads %+v, got %+v", l, p)
+	}
+}
+
+// refragment takes a packet apart and puts it together again.
+func refragment(t *testing.T, b []byte, p *Packet) {
+	if p.Fragment || p.HeaderLen != 20 && p.HeaderLen != 40 || p.HeaderLen == 40 && !p.Is6() {
+		return
+	}
+	mtu := 68 + int(b[5])
+	if p.Is6() {
+		mtu = 1280
+	}
+	if p.Len <= mtu {
+		return
+	}
+	r := newTestReassembler()
+	var whole []byte
+	Fragment(b[:p.Len], mtu, 99, func(f []byte) {
+		q, fault, ok := Parse(f, len(f))
+		if !ok || len(f) > mtu || !q.Fragment || whole != nil {
+			t.Fatalf("% x: %v", f, fault.Reason)
+		}
+		whole, _ = r.Add(0, &q, f)
+	})
+	q, _, ok := Parse(whole, len(whole))
+	if !ok || !bytes.Equal(whole[q.HeaderLen:q.Len], b[p.HeaderLen:p.Len]) || q.Proto != p.Proto || q.Src != p.Src || q.Dst != p.Dst {
+		t.Fatalf("% x came back as % x", b, whole)
+	}
+	r.wantEmpty(t)
 }
 
 func TestFragmentOutput(t *testing.T) {
