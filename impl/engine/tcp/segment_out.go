@@ -372,7 +372,7 @@ func (c *Conn) restartAfterIdle(now clock.Time) {
 func (c *Conn) nextUnsure() (int, bool) {
 	l := c.sb.live()
 	high := c.sb.highestSacked()
-	for i := c.sb.find(max(c.sb.highRxt, c.sndUna)); i < len(l) && l[i].start < high; i++ {
+	for i := c.sb.find(max(c.sb.highRxt, c.sndUna)); i < len(l) && l[i].start < min(high, c.sndEdge); i++ {
 		if l[i].flags&(recSacked|recRexmit) == 0 {
 			return i, true
 		}
@@ -382,12 +382,16 @@ func (c *Conn) nextUnsure() (int, bool) {
 	}
 	for i := len(l) - 1; i >= 0; i-- {
 		r := &l[i]
-		if r.flags&(recSacked|recRexmit) != 0 || r.start >= c.sndEdge {
+		from := r.start
+		if r.len() > c.mss {
+			from = r.end - uint64(c.mss)
+		}
+		if r.flags&(recSacked|recRexmit) != 0 || from >= c.sndEdge {
 			continue
 		}
 		c.rescued = true
-		if r.len() > c.mss {
-			c.sb.split(i, r.end-uint64(c.mss))
+		if from > r.start {
+			c.sb.split(i, from)
 			i++
 		}
 		return i, true

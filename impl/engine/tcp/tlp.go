@@ -72,11 +72,15 @@ func (c *Conn) pollTailProbe(now clock.Time, out *Out) bool {
 	} else {
 		i := len(c.sb.live()) - 1
 		r := &c.sb.live()[i]
-		if r.flags&recSacked != 0 || r.start >= c.sndEdge {
+		from := r.start
+		if r.len() > size {
+			from = r.end - uint64(size)
+		}
+		if r.flags&recSacked != 0 || from >= c.sndEdge { // or beyond a window that has shrunk
 			return false
 		}
-		if r.len() > size {
-			c.sb.split(i, r.end-uint64(size))
+		if from > r.start {
+			c.sb.split(i, from)
 			i++
 		}
 		c.tlp.resent = true
