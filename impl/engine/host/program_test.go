@@ -596,6 +596,10 @@ func (p *program) read(c *tcp.Conn) {
 func (p *program) settle() {
 	p.lab.conns = p.lab.conns[:0]
 	out := p.run()
+	for _, c := range p.lab.conns { // accepted
+		p.order = append(p.order, c)
+		p.ln.Finished()
+	}
 	for again := true; again; { // questions of Keepalives
 		again = false
 		for _, c := range p.order {
@@ -603,16 +607,13 @@ func (p *program) settle() {
 				action, wait := k.Next(idle, sent)
 				c.AnswerKeepalive(p.now, action, wait)
 				p.h.Touch(p.now, c)
+				p.stimulus.called, p.stimulus.stranger, p.stimulus.onlyRST, p.stimulus.onlyICMPError = true, false, false, false
 				again = true
 			}
 		}
 		if again {
 			out = append(out, p.run()...)
 		}
-	}
-	for _, c := range p.lab.conns { // accepted
-		p.order = append(p.order, c)
-		p.ln.Finished()
 	}
 	p.sent(out)
 	p.stimulus = stimulus{}
@@ -719,7 +720,7 @@ func (p *program) sent(out []gopacket.Packet) {
 		p.t.Fatalf("an ICMP error was answered: %d by ICMP, %d by RST", icmps, resets)
 	}
 	if s.stranger && len(out) > s.packets {
-		p.t.Fatalf("%d answers to %d packets of a stranger", len(out), s.packets)
+		p.t.Fatalf("%d answers to %d packets of a stranger: %v", len(out), s.packets, texts(out))
 	}
 	if s.packets > 0 && !s.called && (resets > s.packets+1 || icmps > 2*s.packets) {
 		p.t.Fatalf("%d RSTs and %d ICMP messages in answer to %d packets", resets, icmps, s.packets)
@@ -834,4 +835,11 @@ func TestPrograms(t *testing.T) {
 	if s.Accepted < 20 || s.Opened == 0 || read < 5000 || wrote < 5000 || s.Retransmits < 20 || s.ResetsIn == 0 || s.ResetsOut == 0 || states < 8 {
 		t.Error("the programs do not get far")
 	}
+}
+
+func texts(out []gopacket.Packet) (lines []string) {
+	for _, g := range out {
+		lines = append(lines, text(g))
+	}
+	return lines
 }
