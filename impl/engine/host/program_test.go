@@ -797,7 +797,7 @@ var programs = func() (all [][]byte) {
 			join(mode, noise, dial, closing, noise, open, open, fin, open),
 		)
 	}
-	return all
+	return append(all, []byte("2000X000001&102000&\x01\b08")) // a window that shrank within a super-packet
 }()
 
 // TestPrograms: the programs from which the fuzzer starts get somewhere.
