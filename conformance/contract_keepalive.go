@@ -23,7 +23,7 @@ func (everyTen) Next(idle time.Duration, sent int) (api.KeepaliveAction, time.Du
 
 var keepaliveCases = []Case{
 	{
-		ID: "contract/K1", Source: "K1", Title: "An idle flow is probed, if asked for", Needs: Wire | VirtualTime,
+		ID: "contract/K1", Source: "K1", Title: "An idle flow is probed, if asked for", Needs: Wire | VirtualTime | KeepaliveOptions,
 		Clause: "Without a keepalive an idle flow sends nothing for days. With one, the first probe comes after After, and each answered probe starts anew.",
 		Run: func(t *T) {
 			p := t.Pair(nil)
@@ -53,7 +53,7 @@ var keepaliveCases = []Case{
 		},
 	},
 	{
-		ID: "contract/K2", Source: "K2", Title: "A peer that does not answer is given up, but not after one probe", Needs: Wire | VirtualTime,
+		ID: "contract/K2", Source: "K2", Title: "A peer that does not answer is given up, but not after one probe", Needs: Wire | VirtualTime | KeepaliveOptions,
 		Clause: "After Probes unanswered probes, one Interval apart, the connection is disconnected; a single lost probe does not matter.",
 		Run: func(t *T) {
 			p := t.Pair(nil)
@@ -125,7 +125,7 @@ var keepaliveCases = []Case{
 		},
 	},
 	{
-		ID: "contract/K3", Source: "K3", Title: "After a failed keepalive Read returns end of file", Needs: Wire | VirtualTime,
+		ID: "contract/K3", Source: "K3", Title: "After a failed keepalive Read returns end of file", Needs: Wire | VirtualTime | KeepaliveOptions,
 		Clause: "A reader, blocked or later, gets io.EOF itself; what had arrived is read first, and CloseReason tells the cause.",
 		Run: func(t *T) {
 			p := t.Pair(nil)
@@ -146,7 +146,7 @@ var keepaliveCases = []Case{
 		},
 	},
 	{
-		ID: "contract/K4", Source: "K4", Title: "After a failed keepalive a write fails with ErrClosed", Needs: Wire | VirtualTime,
+		ID: "contract/K4", Source: "K4", Title: "After a failed keepalive a write fails with ErrClosed", Needs: Wire | VirtualTime | KeepaliveOptions,
 		Clause: "Each way to write fails with ErrClosed and the cause; the error is not net.ErrClosed, for nobody here closed.",
 		Run: func(t *T) {
 			p := t.Pair(nil)
@@ -162,7 +162,7 @@ var keepaliveCases = []Case{
 		},
 	},
 	{
-		ID: "contract/K-config", Source: "K1 K2", Title: "A keepalive can be set and removed while the flow is open",
+		ID: "contract/K-config", Source: "K1 K2", Title: "A keepalive can be set and removed while the flow is open", Needs: KeepaliveOptions,
 		Clause: "Configure sets a KeepaliveConfig on an open flow, and takes it away again; the flow goes on.",
 		Run: func(t *T) {
 			p := t.Pair(nil)

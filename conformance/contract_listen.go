@@ -71,7 +71,7 @@ var listenCases = []Case{
 		},
 	},
 	{
-		ID: "contract/L2-keepalive", Source: "L2 K1", Title: "An accepted flow is probed as the listener says", Needs: Wire | VirtualTime,
+		ID: "contract/L2-keepalive", Source: "L2 K1", Title: "An accepted flow is probed as the listener says", Needs: Wire | VirtualTime | KeepaliveOptions,
 		Clause: "A keepalive given to Listen watches the accepted flows, though the handler does nothing.",
 		Run: func(t *T) {
 			p := t.Pair(nil)

@@ -59,7 +59,7 @@ func (m *mutation) of(peer netip.AddrPort) *mutantConn {
 type mutantTarget struct{ m *mutant }
 
 func (t mutantTarget) Name() string             { return "mutant " + t.m.name }
-func (t mutantTarget) Capabilities() Capability { return ^Capability(0) }
+func (t mutantTarget) Capabilities() Capability { return All }
 func (t mutantTarget) Deviations() []Deviation  { return nil }
 
 func (t mutantTarget) New(env *Env) (api.Stack, error) {

@@ -117,9 +117,9 @@ func TestVerdicts(t *testing.T) {
 	passes := &Case{ID: "test/x", Title: "t", Clause: "c", Source: "s", Level: OnWire, Run: func(t *T) {}}
 	dev := []Deviation{{Case: "test/x", Reason: "it is blue", Source: "RFC 0", Failure: "blue"}}
 	other := []Deviation{{Case: "test/x", Reason: "it is red", Source: "RFC 0", Failure: "red"}}
-	check("deviation", RunCase(deviant{^Capability(0), dev}, fails, IPv4, 1, 0), Deviates, "RFC 0")
-	check("another failure", RunCase(deviant{^Capability(0), other}, fails, IPv4, 1, 0), Fail, "too blue")
-	check("deviation gone", RunCase(deviant{^Capability(0), dev}, passes, IPv4, 1, 0), Fail, "no longer occurs")
+	check("deviation", RunCase(deviant{All, dev}, fails, IPv4, 1, 0), Deviates, "RFC 0")
+	check("another failure", RunCase(deviant{All, other}, fails, IPv4, 1, 0), Fail, "too blue")
+	check("deviation gone", RunCase(deviant{All, dev}, passes, IPv4, 1, 0), Fail, "no longer occurs")
 }
 
 // deviant is a target that is never asked for a stack.
@@ -279,7 +279,7 @@ func TestReports(t *testing.T) {
 	good := Case{ID: "test/good", Title: "good", Clause: "c", Source: "s", Family: IPv6, Run: func(t *T) {}}
 	skip := Case{ID: "test/skip", Title: "skip", Clause: "c", Source: "s", Family: IPv4, Run: func(t *T) { t.Skipf("why not") }}
 	seen := 0
-	r := RunTarget(deviant{caps: ^Capability(0)}, Options{Cases: []Case{bad, good, skip}, Seed: 5, Progress: func(Record) { seen++ }})
+	r := RunTarget(deviant{caps: All}, Options{Cases: []Case{bad, good, skip}, Seed: 5, Progress: func(Record) { seen++ }})
 	if seen != 3 || r.OK() || r.Counts[Pass] != 1 || r.Counts[Fail] != 1 || r.Counts[Skip] != 1 {
 		t.Fatalf("%d records, counts %v", seen, r.Counts)
 	}
@@ -363,7 +363,7 @@ func TestSharedMemoryIsFound(t *testing.T) {
 type leaky struct{}
 
 func (leaky) Name() string             { return "leaky" }
-func (leaky) Capabilities() Capability { return ^Capability(0) }
+func (leaky) Capabilities() Capability { return All }
 func (leaky) Deviations() []Deviation  { return nil }
 func (leaky) New(e *Env) (api.Stack, error) {
 	return engine.New(engine.Config{Link: &leakyLink{e.Link}, Clock: e.Clock, Addresses: e.Addresses,

@@ -28,16 +28,20 @@ type Target interface {
 	Deviations() []Deviation
 }
 
-// Capability is a set of things that a target may be able to do.
+// Capability is a set of things that a target may be able to do, or claim to
+// do: a case about an optional RFC runs for those who claim it.
 type Capability uint32
 
-// The capabilities.
+// What a target can do.
 const (
 	// VirtualTime: the stack lives in Env.Clock, whatever that is.
 	VirtualTime Capability = 1 << iota
 	// Wire: the stack attaches to Env.Link and has Env.Addresses. Without it a
 	// stack is taken to be the host's own, reachable on its loopback addresses.
 	Wire
+	// KeepaliveOptions: an api.KeepaliveConfig's idle time, interval and number
+	// of probes are obeyed.
+	KeepaliveOptions
 	// CustomKeepalive: any api.Keepalive works, not only api.KeepaliveConfig.
 	CustomKeepalive
 	// Urgent: flows implement api.UrgentFlow.
@@ -50,10 +54,45 @@ const (
 	Accounting
 	// Readiness: FlowConfig.Notify works.
 	Readiness
+	// FlowInfo: Info has what tcp_info has: windows, round-trip times, counters.
+	FlowInfo
+	// Observing: the stack implements api.Observable.
+	Observing
+	// Orphaning: flows implement api.Orphaner.
+	Orphaning
 )
 
-var capabilityNames = []string{"virtual-time", "wire", "custom-keepalive", "urgent",
-	"initial-sequence", "bounds", "accounting", "readiness"}
+// What a target claims to implement, beyond RFC 9293.
+const (
+	// WindowScale: RFC 7323, section 2.
+	WindowScale Capability = 1 << (12 + iota)
+	// Timestamps: RFC 7323, sections 3 to 5, PAWS among them.
+	Timestamps
+	// SACK: RFC 2018 as receiver and sender, RFC 6675.
+	SACK
+	// DSACK: RFC 2883, as receiver.
+	DSACK
+	// ECN: RFC 3168.
+	ECN
+	// LossBased: the congestion window follows RFC 5681: it opens by what is
+	// acknowledged, and a loss makes it smaller. BBR's does not.
+	LossBased
+	// Cubic: the congestion window follows RFC 9438.
+	Cubic
+	// RACK: RFC 8985, tail loss probes included.
+	RACK
+	// PRR: RFC 9937.
+	PRR
+	// FRTO: RFC 5682, or another way to undo a spurious timeout.
+	FRTO
+)
+
+// All is every capability.
+const All = FRTO<<1 - 1
+
+var capabilityNames = []string{"virtual-time", "wire", "keepalive-options", "custom-keepalive", "urgent",
+	"initial-sequence", "bounds", "accounting", "readiness", "flow-info", "observing", "orphaning",
+	"window-scale", "timestamps", "sack", "dsack", "ecn", "loss-based", "cubic", "rack", "prr", "f-rto"}
 
 // String lists the capabilities' names.
 func (c Capability) String() string {

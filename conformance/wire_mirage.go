@@ -165,7 +165,7 @@ var mirageCases = []Case{
 		},
 	},
 	{
-		ID: "mirage/option-wscale-15", Level: OnWire, Source: "RFC 7323 section 2.3; mirage-tcpip", Title: "A window scale above 14 counts as 14",
+		ID: "mirage/option-wscale-15", Level: OnWire, Source: "RFC 7323 section 2.3; mirage-tcpip", Title: "A window scale above 14 counts as 14", Needs: WindowScale,
 		Clause: "A SYN with a shift of 15 is accepted, and its sender's windows are shifted by 14.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{Scale: 15, Window: 1})
@@ -193,7 +193,7 @@ var mirageCases = []Case{
 		},
 	},
 	{
-		ID: "mirage/syn-window-unscaled", Level: OnWire, Source: "RFC 7323 section 2.2; mirage-tcpip", Title: "The window of a SYN is never scaled",
+		ID: "mirage/syn-window-unscaled", Level: OnWire, Source: "RFC 7323 section 2.2; mirage-tcpip", Title: "The window of a SYN is never scaled", Needs: WindowScale,
 		Clause: "The peer's SYN-ACK announces 1000 bytes with a shift of 7: 1000 may be sent. Our SYN-ACK's field is the window itself.",
 		Run: func(t *T) {
 			w := t.Lab(nil)

@@ -430,7 +430,7 @@ var recoveryCases = []Case{
 // sackCases are RFC 2018, RFC 2883 and RFC 6675.
 var sackCases = []Case{
 	{
-		ID: "rfc2018/2-permitted", Level: OnWire, Source: "RFC 2018 section 2", Title: "SACK only where both ends permit it",
+		ID: "rfc2018/2-permitted", Level: OnWire, Source: "RFC 2018 section 2", Title: "SACK only where both ends permit it", Needs: SACK,
 		Clause: "A SYN that permits SACK is answered by a SYN-ACK that does; without it neither the option nor a block is ever sent.",
 		Run: func(t *T) {
 			w := t.Lab(nil)
@@ -456,7 +456,7 @@ var sackCases = []Case{
 		},
 	},
 	{
-		ID: "rfc2018/4-blocks", Level: OnWire, Source: "RFC 2018 section 4", Title: "Blocks tell what has been received, the newest first",
+		ID: "rfc2018/4-blocks", Level: OnWire, Source: "RFC 2018 section 4", Title: "Blocks tell what has been received, the newest first", Needs: SACK,
 		Clause: "The first block contains the segment that caused the ACK; others repeat the most recent blocks; as many as fit; none once the gap is filled.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{SACK: true})
@@ -502,7 +502,7 @@ var sackCases = []Case{
 		},
 	},
 	{
-		ID: "rfc2018/3-timestamps", Level: OnWire, Source: "RFC 2018 section 3; RFC 7323", Title: "With timestamps three blocks fit",
+		ID: "rfc2018/3-timestamps", Level: OnWire, Source: "RFC 2018 section 3; RFC 7323", Title: "With timestamps three blocks fit", Needs: SACK | Timestamps,
 		Clause: "SACK blocks and timestamps share the 40 bytes of options; the header never overflows.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{SACK: true, TS: true})
@@ -519,7 +519,7 @@ var sackCases = []Case{
 		},
 	},
 	{
-		ID: "rfc2883/4-duplicate", Level: OnWire, Source: "RFC 2883 section 4", Title: "A duplicate segment is reported first",
+		ID: "rfc2883/4-duplicate", Level: OnWire, Source: "RFC 2883 section 4", Title: "A duplicate segment is reported first", Needs: SACK | DSACK,
 		Clause: "A segment received twice is reported by the first SACK block: below the ACK, or inside another block, which then follows.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{SACK: true})
@@ -547,7 +547,7 @@ var sackCases = []Case{
 		},
 	},
 	{
-		ID: "rfc6675/5-holes-only", Level: OnWire, Source: "RFC 6675 section 5", Title: "Only what is missing is retransmitted",
+		ID: "rfc6675/5-holes-only", Level: OnWire, Source: "RFC 6675 section 5", Title: "Only what is missing is retransmitted", Needs: SACK,
 		Clause: "With SACK all holes are filled within the window, in order and once; what has been reported is not sent again.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{MSS: 1000, SACK: true})
@@ -580,7 +580,7 @@ var sackCases = []Case{
 		},
 	},
 	{
-		ID: "rfc2018/8-reneging", Level: OnWire, Source: "RFC 2018 section 8", Title: "A receiver may go back on its word",
+		ID: "rfc2018/8-reneging", Level: OnWire, Source: "RFC 2018 section 8", Title: "A receiver may go back on its word", Needs: SACK,
 		Clause: "Data reported by SACK is kept until it is acknowledged; after a timeout it is sent again.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{MSS: 1000, SACK: true})
@@ -607,7 +607,7 @@ var sackCases = []Case{
 		},
 	},
 	{
-		ID: "rfc2018/bogus-blocks", Level: OnWire, Source: "RFC 2018 section 5; RFC 2883", Title: "Nonsense in SACK blocks is ignored",
+		ID: "rfc2018/bogus-blocks", Level: OnWire, Source: "RFC 2018 section 5; RFC 2883", Title: "Nonsense in SACK blocks is ignored", Needs: SACK,
 		Clause: "Blocks outside what is outstanding, inverted, empty or overlapping neither crash nor confuse: the stream completes.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{MSS: 1000, SACK: true, Scale: 5})
@@ -648,7 +648,7 @@ func (c *Conn) irsPlus(rel uint32) uint32 { return c.irs + rel }
 // timestampCases are RFC 7323.
 var timestampCases = []Case{
 	{
-		ID: "rfc7323/2.2-scale", Level: OnWire, Source: "RFC 7323 section 2.2, 2.3", Title: "Window scale is used where both offer it",
+		ID: "rfc7323/2.2-scale", Level: OnWire, Source: "RFC 7323 section 2.2, 2.3", Title: "Window scale is used where both offer it", Needs: WindowScale,
 		Clause: "A SYN with the option is answered with it, one without is not; a dial offers it, and windows are scaled only then. The shift is at most 14.",
 		Run: func(t *T) {
 			w := t.Lab(nil)
@@ -696,7 +696,7 @@ var timestampCases = []Case{
 		},
 	},
 	{
-		ID: "rfc7323/3.2-every-segment", Level: OnWire, Source: "RFC 7323 section 3.2", Title: "Timestamps on every segment, once negotiated",
+		ID: "rfc7323/3.2-every-segment", Level: OnWire, Source: "RFC 7323 section 3.2", Title: "Timestamps on every segment, once negotiated", Needs: Timestamps,
 		Clause: "A dial offers timestamps; negotiated, they stand on every segment, echoing the peer's; not negotiated, on none.",
 		Run: func(t *T) {
 			w := t.Lab(nil)
@@ -735,7 +735,7 @@ var timestampCases = []Case{
 		},
 	},
 	{
-		ID: "rfc7323/3.2-missing", Level: OnWire, Source: "RFC 7323 section 3.2", Title: "A segment without its timestamps is dropped",
+		ID: "rfc7323/3.2-missing", Level: OnWire, Source: "RFC 7323 section 3.2", Title: "A segment without its timestamps is dropped", Needs: Timestamps,
 		Clause: "Once negotiated, data without timestamps is not taken, and the connection lives; a RST without them still resets.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{TS: true})
@@ -751,7 +751,7 @@ var timestampCases = []Case{
 		},
 	},
 	{
-		ID: "rfc7323/4.3-recent", Level: OnWire, Source: "RFC 7323 section 4.3", Title: "What is echoed comes from the segment at the edge",
+		ID: "rfc7323/4.3-recent", Level: OnWire, Source: "RFC 7323 section 4.3", Title: "What is echoed comes from the segment at the edge", Needs: Timestamps,
 		Clause: "TS.Recent is taken from a segment that covers the last ACK sent: an out-of-order segment's timestamp is not echoed, that of the segment which fills the hole is.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{TS: true})
@@ -775,7 +775,7 @@ var timestampCases = []Case{
 		},
 	},
 	{
-		ID: "rfc7323/5.3-paws", Level: OnWire, Source: "RFC 7323 section 5.3", Title: "A segment with an old timestamp is dropped and answered",
+		ID: "rfc7323/5.3-paws", Level: OnWire, Source: "RFC 7323 section 5.3", Title: "A segment with an old timestamp is dropped and answered", Needs: Timestamps,
 		Clause: "Data whose timestamp is older than TS.Recent gets an ACK and is not taken; a RST is exempt.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{TS: true})
@@ -789,7 +789,7 @@ var timestampCases = []Case{
 		},
 	},
 	{
-		ID: "rfc7323/5.3-poison", Level: OnWire, Source: "RFC 7323 section 4.3, 5.3", Title: "A segment outside the window cannot poison TS.Recent",
+		ID: "rfc7323/5.3-poison", Level: OnWire, Source: "RFC 7323 section 4.3, 5.3", Title: "A segment outside the window cannot poison TS.Recent", Needs: Timestamps,
 		Clause: "A timestamp far ahead on a segment that is not acceptable leaves TS.Recent alone: the peer's data is still taken.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{TS: true})
@@ -805,7 +805,7 @@ var timestampCases = []Case{
 		},
 	},
 	{
-		ID: "rfc7323/5.4-clock", Level: OnWire, Source: "RFC 7323 section 5.4", Title: "The timestamp clock ticks between 1 ms and 1 s",
+		ID: "rfc7323/5.4-clock", Level: OnWire, Source: "RFC 7323 section 5.4", Title: "The timestamp clock ticks between 1 ms and 1 s", Needs: Timestamps,
 		Clause: "TSval grows with time, by one to a thousand for each second, and never goes back within a connection.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{TS: true})
@@ -828,7 +828,7 @@ var timestampCases = []Case{
 		},
 	},
 	{
-		ID: "rfc7323/offset", Level: OnWire, Source: "RFC 7323 section 5.4, 7.1", Title: "The timestamp clock does not tell how long the host is up",
+		ID: "rfc7323/offset", Level: OnWire, Source: "RFC 7323 section 5.4, 7.1", Title: "The timestamp clock does not tell how long the host is up", Needs: Timestamps,
 		Clause: "Different connections at the same instant start from unrelated timestamps.",
 		Run: func(t *T) {
 			w := t.Lab(nil)

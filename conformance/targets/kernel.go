@@ -16,7 +16,7 @@ func (Kernel) Name() string { return "kernel" }
 
 // Capabilities implements conformance.Target.
 func (Kernel) Capabilities() conformance.Capability {
-	return conformance.Urgent | conformance.Accounting | conformance.Readiness
+	return conformance.All &^ (conformance.VirtualTime | conformance.Wire | conformance.CustomKeepalive | conformance.InitialSequence | conformance.Bounds)
 }
 
 // New implements conformance.Target.

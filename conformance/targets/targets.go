@@ -23,7 +23,7 @@ var _ conformance.Target = Engine{}
 func (e Engine) Name() string { return e.Factory.Name() }
 
 // Capabilities implements conformance.Target: all there are.
-func (e Engine) Capabilities() conformance.Capability { return ^conformance.Capability(0) }
+func (e Engine) Capabilities() conformance.Capability { return conformance.All }
 
 // Deviations implements conformance.Target: there are none.
 func (e Engine) Deviations() []conformance.Deviation { return nil }
