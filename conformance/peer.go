@@ -113,6 +113,10 @@ const (
 	realPatience = 8 * time.Second
 )
 
+// paced is time enough for a flight of a sender that paces, on the suite's links,
+// whose round trips take none; and less than any retransmission timer.
+const paced = 20 * time.Millisecond
+
 // extend returns the deadline to wait for, and whether reaching it says nothing.
 func (t *T) extend(deadline clock.Time) (clock.Time, bool) {
 	if t.virtual {

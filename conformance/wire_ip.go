@@ -433,7 +433,7 @@ var icmpCases = []Case{
 				c.AckAll()
 				from := c.rcv
 				op := c.WriteLater(50_000)
-				c.Drain(time.Millisecond)
+				c.Drain(paced)
 				n := c.rcv - from
 				c.acks(time.Minute, 51_001)
 				t.ok("write", op.Wait())

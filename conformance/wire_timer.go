@@ -251,7 +251,7 @@ var recoveryCases = []Case{
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{MSS: 1000})
 			c.Written(8000)
-			c.GotData(0, 8001)
+			c.GotData(paced, 8001)
 			for i := 1; i <= 3; i++ {
 				c.Send(ACK, Ack(1))
 				again := false
@@ -278,7 +278,7 @@ var recoveryCases = []Case{
 				c.Send(ACK)
 			}
 			c.Written(5000)
-			c.GotData(0, 5001)
+			c.GotData(paced, 5001)
 			for i := range 10 {
 				c.Send(ACK, Ack(1), Win(uint16(30_000+100*(i+1)))) // window updates
 			}
@@ -301,11 +301,11 @@ var recoveryCases = []Case{
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{MSS: 1000, Flow: api.FlowConfig{SendBuffer: 1 << 20}})
 			c.Written(50_000) // in one piece, so that all segments are full
-			c.Drain(time.Millisecond)
+			c.Drain(paced)
 			for i := 1; i <= 2; i++ {
 				from := c.rcv
 				c.Send(ACK, Ack(1))
-				c.Drain(0)
+				c.Drain(paced)
 				if n := c.rcv - from; n != 1000 {
 					t.Fatalf("duplicate ACK %d released %d new bytes, want one segment", i, n)
 				}
@@ -320,7 +320,7 @@ var recoveryCases = []Case{
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{MSS: 1000})
 			c.Written(10_000)
-			c.GotData(0, 10_001) // lost: 1, 3001, 6001
+			c.GotData(paced, 10_001) // lost: 1, 3001, 6001
 			for range 7 {
 				c.Send(ACK, Ack(1))
 			}
@@ -345,7 +345,7 @@ var recoveryCases = []Case{
 		},
 	},
 	{
-		ID: "rfc5681/3.1-halve", Level: OnWire, Source: "RFC 5681 section 3.1, 3.2; RFC 9438 section 4.6", Title: "A loss makes the window smaller",
+		ID: "rfc5681/3.1-halve", Level: OnWire, Source: "RFC 5681 section 3.1, 3.2; RFC 9438 section 4.6", Title: "A loss makes the window smaller", Needs: LossBased,
 		Clause: "After a recovery the next flight is at most 0.7 times the flight in which the loss happened.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{MSS: 1000, Scale: 7, Flow: api.FlowConfig{SendBuffer: 4 << 20}})
@@ -383,12 +383,12 @@ var recoveryCases = []Case{
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{MSS: 1000, Scale: 7})
 			op := c.WriteLater(200_000)
-			c.Drain(time.Millisecond)
+			c.Drain(paced)
 			from := c.rcv
 			for range 1000 {
 				c.Send(ACK, Ack(1))
 			}
-			c.Drain(time.Millisecond)
+			c.Drain(paced)
 			if n := (c.rcv - from) / 1000; n > 2*(from/1000)+3 {
 				t.Fatalf("1000 duplicate ACKs for %d segments in flight released %d new ones", from/1000, n)
 			}
@@ -403,7 +403,7 @@ var recoveryCases = []Case{
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{MSS: 1000})
 			c.Written(10_000)
-			c.GotData(0, 10_001)
+			c.GotData(paced, 10_001)
 			c.rcv = 1 // all of it lost
 			seen := map[uint32]int{}
 			deadline := t.clk.Now().Add(10 * time.Second)
@@ -552,7 +552,7 @@ var sackCases = []Case{
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{MSS: 1000, SACK: true})
 			c.Written(10_000)
-			c.GotData(0, 10_001) // lost: 1 and 4001
+			c.GotData(paced, 10_001) // lost: 1 and 4001
 			abs := func(from, to uint32) Range { return Range{c.irsPlus(from), c.irsPlus(to)} }
 			for _, o := range [][]Range{
 				{abs(1001, 2001)}, {abs(1001, 3001)}, {abs(1001, 4001)}, {abs(5001, 6001), abs(1001, 4001)},
@@ -585,7 +585,7 @@ var sackCases = []Case{
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{MSS: 1000, SACK: true})
 			c.Written(6000)
-			c.GotData(0, 6001)
+			c.GotData(paced, 6001)
 			for i := range uint32(5) {
 				c.Send(ACK, Ack(1), Opts(optSACK(Range{c.irsPlus(1001), c.irsPlus(2001 + 1000*i)})))
 			}

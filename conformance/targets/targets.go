@@ -9,7 +9,9 @@ import (
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/cc"
 	"github.com/sluicenet/sluice/conformance"
+	"github.com/sluicenet/sluice/impl/bbr"
 	"github.com/sluicenet/sluice/impl/cubic"
+	"github.com/sluicenet/sluice/impl/dctcp"
 	"github.com/sluicenet/sluice/impl/engine"
 	"github.com/sluicenet/sluice/impl/reno"
 )
@@ -22,8 +24,17 @@ var _ conformance.Target = Engine{}
 // Name implements conformance.Target.
 func (e Engine) Name() string { return e.Factory.Name() }
 
-// Capabilities implements conformance.Target: all there are.
-func (e Engine) Capabilities() conformance.Capability { return conformance.All }
+// Capabilities implements conformance.Target: all there are, but for what the
+// congestion controller says of itself.
+func (e Engine) Capabilities() conformance.Capability {
+	switch e.Name() {
+	case "cubic":
+		return conformance.All
+	case "bbr":
+		return conformance.All &^ (conformance.LossBased | conformance.Cubic)
+	}
+	return conformance.All &^ conformance.Cubic
+}
 
 // Deviations implements conformance.Target: there are none.
 func (e Engine) Deviations() []conformance.Deviation { return nil }
@@ -48,7 +59,7 @@ func (e Engine) New(env *conformance.Env) (api.Stack, error) {
 
 // All returns the targets of this module.
 func All() []conformance.Target {
-	return []conformance.Target{Engine{reno.Factory}, Engine{cubic.Factory}, Kernel{}}
+	return []conformance.Target{Engine{reno.Factory}, Engine{cubic.Factory}, Engine{bbr.Factory}, Engine{dctcp.Factory}, Kernel{}}
 }
 
 // Named returns the target with the given name.
