@@ -109,7 +109,8 @@ func (w *Lab) SendSegment(s *Segment) {
 // deadline is a little later; and a case that would wait for longer than that
 // does not apply.
 const (
-	realGrace    = 40 * time.Millisecond
+	realGrace    = 40 * time.Millisecond // to see what the stack does
+	realDelay    = time.Second           // for what it must do: a busy machine is late
 	realPatience = 8 * time.Second
 )
 
@@ -118,20 +119,25 @@ const (
 const paced = 20 * time.Millisecond
 
 // extend returns the deadline to wait for, and whether reaching it says nothing.
-func (t *T) extend(deadline clock.Time) (clock.Time, bool) {
+func (t *T) extend(deadline clock.Time, grace time.Duration) (clock.Time, bool) {
 	if t.virtual {
 		return deadline, false
 	}
 	if limit := t.clk.Now().Add(realPatience); deadline > limit {
 		return limit, true
 	}
-	return deadline.Add(realGrace), false
+	return deadline.Add(grace), false
 }
 
 // next returns the next segment, or nil if none comes before the deadline.
-func (w *Lab) next(deadline clock.Time) *Segment {
+func (w *Lab) next(deadline clock.Time) *Segment { return w.await(deadline, realGrace) }
+
+// due is next of a segment that has to come.
+func (w *Lab) due(deadline clock.Time) *Segment { return w.await(deadline, realDelay) }
+
+func (w *Lab) await(deadline clock.Time, grace time.Duration) *Segment {
 	w.abandoned()
-	deadline, cut := w.extend(deadline)
+	deadline, cut := w.extend(deadline, grace)
 	for {
 		w.mu.Lock()
 		if len(w.inbox) > 0 {
@@ -159,7 +165,7 @@ func (w *Lab) next(deadline clock.Time) *Segment {
 func (w *Lab) Segment(within time.Duration, what string, match func(*Segment) bool) *Segment {
 	deadline := w.clk.Now().Add(within)
 	for {
-		s := w.next(deadline)
+		s := w.due(deadline)
 		if s == nil {
 			w.Fatalf("no %s within %v", what, within)
 		}
@@ -498,9 +504,11 @@ func (c *Conn) Send(flags Flags, mods ...Mod) *Segment {
 
 // Take returns the next segment of the connection, or nil if none comes before
 // the deadline. What it carries has been noted.
-func (c *Conn) Take(deadline clock.Time) *Segment {
+func (c *Conn) Take(deadline clock.Time) *Segment { return c.take(c.next, deadline) }
+
+func (c *Conn) take(next func(clock.Time) *Segment, deadline clock.Time) *Segment {
 	for {
-		s := c.next(deadline)
+		s := next(deadline)
 		if s == nil || c.mine(s) {
 			if s != nil {
 				c.note(s)
@@ -545,7 +553,7 @@ func (c *Conn) note(s *Segment) {
 func (c *Conn) Got(within time.Duration, what string, match func(*Segment) bool) *Segment {
 	deadline := c.clk.Now().Add(within)
 	for {
-		s := c.Take(deadline)
+		s := c.take(c.due, deadline)
 		if s == nil {
 			c.Fatalf("no %s within %v", what, within)
 		}
@@ -559,7 +567,7 @@ func (c *Conn) Got(within time.Duration, what string, match func(*Segment) bool)
 func (c *Conn) Expect(within time.Duration, what string, match func(*Segment) bool) *Segment {
 	deadline := c.clk.Now().Add(within)
 	for {
-		s := c.Take(deadline)
+		s := c.take(c.due, deadline)
 		if s == nil {
 			c.Fatalf("no %s within %v", what, within)
 		}
@@ -605,7 +613,7 @@ func (c *Conn) GotData(within time.Duration, rel uint32) []*Segment {
 	var out []*Segment
 	deadline := c.clk.Now().Add(within)
 	for int32(c.rcv-rel) < 0 {
-		s := c.Take(deadline)
+		s := c.take(c.due, deadline)
 		if s == nil {
 			c.Fatalf("the stack has sent up to %d within %v, want %d", c.rcv, within, rel)
 		}
@@ -673,7 +681,7 @@ func (c *Conn) Ended() {
 func (c *Conn) acks(within time.Duration, rel uint32) {
 	deadline := c.clk.Now().Add(within)
 	for int32(c.rcv-rel) < 0 {
-		s := c.Take(deadline)
+		s := c.take(c.due, deadline)
 		if s == nil {
 			c.Fatalf("the stack has sent up to %d within %v, want %d", c.rcv, within, rel)
 		}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluicenet/sluice/api/clock"
@@ -34,6 +36,7 @@ type Record struct {
 	Seed     uint64  `json:"seed"`
 	Duration float64 `json:"seconds"`                   // of the machine
 	Virtual  float64 `json:"virtual_seconds,omitempty"` // of the case, in virtual time
+	Attempts int     `json:"attempts,omitempty"`        // if more than one, in real time
 
 	Missing  string   `json:"missing,omitempty"`  // capabilities, of a skip
 	Reason   string   `json:"reason,omitempty"`   // of a skip, a deviation or an inconclusive case
@@ -67,30 +70,72 @@ type Options struct {
 	Patience time.Duration // of the machine, for one case; 0 means a minute
 }
 
-// RunTarget runs cases against target, one after another.
+// RunTarget runs cases against target: one after another in virtual time, and several
+// at once in real time, where they mostly wait. The report has them in order.
 func RunTarget(target Target, o Options) *Report {
 	if o.Cases == nil {
 		o.Cases = Cases()
 	}
 	start := time.Now()
 	r := &Report{Target: target.Name(), Seed: max(o.Seed, 1), Started: start.UTC(), Counts: map[Verdict]int{}}
+	type run struct {
+		c *Case
+		f Family
+	}
+	var runs []run
 	for i := range o.Cases {
-		c := &o.Cases[i]
-		for _, f := range c.families() {
-			rec := RunCase(target, c, f, r.Seed, o.Patience)
-			r.Records = append(r.Records, rec)
-			r.Counts[rec.Verdict]++
-			if o.Progress != nil {
-				o.Progress(rec)
-			}
+		for _, f := range o.Cases[i].families() {
+			runs = append(runs, run{&o.Cases[i], f})
 		}
 	}
+	r.Records = make([]Record, len(runs))
+	var next atomic.Int64
+	var mu sync.Mutex
+	var workers sync.WaitGroup
+	for range parallel(target) {
+		workers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(runs)); i = next.Add(1) - 1 {
+				rec := RunCase(target, runs[i].c, runs[i].f, r.Seed, o.Patience)
+				mu.Lock()
+				r.Records[i] = rec
+				r.Counts[rec.Verdict]++
+				if o.Progress != nil {
+					o.Progress(rec)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	workers.Wait()
 	r.Seconds = time.Since(start).Seconds()
 	return r
 }
 
-// RunCase runs one case in one family.
+// parallel returns how many cases run at once. A target that is the host's own stack
+// has but one set of ports.
+func parallel(target Target) int {
+	if c := target.Capabilities(); c&VirtualTime != 0 || c&Wire == 0 {
+		return 1
+	}
+	return 6
+}
+
+// attempts is how often a case is tried in real time before it counts as failed: what
+// a stack does wrong it does again, what a busy machine does it does not.
+const attempts = 3
+
+// RunCase runs one case in one family. In real time a case that fails, or whose
+// situation does not come about, is tried again, twice at most.
 func RunCase(target Target, c *Case, family Family, seed uint64, patience time.Duration) Record {
+	rec := runOnce(target, c, family, seed, patience)
+	for n := 2; n <= attempts && rec.Failed() && target.Capabilities()&VirtualTime == 0; n++ {
+		rec = runOnce(target, c, family, seed, patience)
+		rec.Attempts = n
+	}
+	return rec
+}
+
+func runOnce(target Target, c *Case, family Family, seed uint64, patience time.Duration) Record {
 	if patience == 0 {
 		patience = time.Minute
 	}
@@ -101,6 +146,9 @@ func RunCase(target Target, c *Case, family Family, seed uint64, patience time.D
 	if missing := c.needs() &^ target.Capabilities(); missing != 0 {
 		rec.Verdict, rec.Missing = Skip, missing.String()
 		rec.Reason = "not applicable: the target lacks " + rec.Missing
+		if x, ok := target.(Explainer); ok && x.Lacks(missing) != "" {
+			rec.Reason += ": " + x.Lacks(missing)
+		}
 		return rec
 	}
 	start := time.Now()

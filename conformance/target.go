@@ -28,6 +28,13 @@ type Target interface {
 	Deviations() []Deviation
 }
 
+// Explainer is implemented by targets that can say why a capability is missing here
+// and now.
+type Explainer interface {
+	// Lacks returns the reason, or "".
+	Lacks(missing Capability) string
+}
+
 // Capability is a set of things that a target may be able to do, or claim to
 // do: a case about an optional RFC runs for those who claim it.
 type Capability uint32

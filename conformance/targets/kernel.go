@@ -6,7 +6,11 @@ import (
 	"github.com/sluicenet/sluice/impl/kernel"
 )
 
-// Kernel is the host kernel's TCP, over the loopback interface.
+// Kernel is the host kernel's TCP, in real time. Each stack has a network namespace
+// of its own, which it makes and removes, with a TUN device that leads to the
+// suite's link. That takes root and /dev/net/tun; without them the stacks are the
+// host's own, over the loopback interface, and the cases that need a link are not
+// applicable.
 type Kernel struct{}
 
 var _ conformance.Target = Kernel{}
@@ -16,11 +20,27 @@ func (Kernel) Name() string { return "kernel" }
 
 // Capabilities implements conformance.Target.
 func (Kernel) Capabilities() conformance.Capability {
-	return conformance.All &^ (conformance.VirtualTime | conformance.Wire | conformance.CustomKeepalive | conformance.InitialSequence | conformance.Bounds)
+	can := conformance.All &^ (conformance.VirtualTime | conformance.CustomKeepalive | conformance.InitialSequence |
+		conformance.Bounds)
+	if wireless() != nil {
+		can &^= conformance.Wire
+	}
+	return can
+}
+
+// Lacks implements conformance.Explainer.
+func (Kernel) Lacks(missing conformance.Capability) string {
+	if err := wireless(); err != nil && missing&conformance.Wire != 0 {
+		return err.Error()
+	}
+	return ""
 }
 
 // New implements conformance.Target.
 func (Kernel) New(env *conformance.Env) (api.Stack, error) {
+	if env.Link != nil {
+		return newKernelOnWire(env)
+	}
 	return kernel.New(kernel.Config{Addresses: env.Addresses, Flow: env.Flow})
 }
 
