@@ -31,12 +31,15 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	var s *statusError
+	var s interface {
+		Unwrap() error
+		ExitStatus() int
+	}
 	if errors.As(err, &s) {
-		if s.err != nil {
-			fmt.Fprintln(stderr, "sluice:", s.err)
+		if cause := s.Unwrap(); cause != nil {
+			fmt.Fprintln(stderr, "sluice:", cause)
 		}
-		return s.status
+		return s.ExitStatus()
 	}
 	// What cobra itself says is about the command line.
 	fmt.Fprintf(stderr, "sluice: %v\nTry 'sluice --help'.\n", err)
@@ -59,6 +62,8 @@ func (e *statusError) Error() string {
 
 func (e *statusError) Unwrap() error { return e.err }
 
+func (e *statusError) ExitStatus() int { return e.status }
+
 // failed says that what was asked for did not work.
 func failed(err error) error { return &statusError{1, err} }
 
@@ -78,10 +83,7 @@ func newRoot() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, args []string) error { return cmd.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(runCommand(), checkCommand(), flowsCommand(), simCommand(), bridgeCommand(), versionCommand())
-	if c := conformCommand(); c != nil {
-		root.AddCommand(c)
-	}
+	root.AddCommand(runCommand(), checkCommand(), flowsCommand(), simCommand(), bridgeCommand(), conformCommand(), versionCommand())
 	return root
 }
 

@@ -103,6 +103,7 @@ var rules = []rule{
 
 	// The suite judges any stack, so only what makes targets may know ours.
 	{"conformance/targets/...", []string{"api/...", "impl/...", "link/...", "conformance/...", "config/..."}},
+	{"conformance/command/...", []string{"conformance/...", "github.com/spf13/cobra"}},
 	{"conformance/...", []string{"api/...", "link/...", "conformance/...", "github.com/google/gopacket/..."}},
 
 	{"config/...", []string{"api/...", "impl/...", "link/...", "config/...",
