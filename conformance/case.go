@@ -53,8 +53,16 @@ func (c *Case) families() []Family {
 	return []Family{IPv4, IPv6}
 }
 
-// needs returns what c needs from a target, its level included.
-func (c *Case) needs() Capability {
+// Families names the families that c runs in, as records do.
+func (c *Case) Families() (names []string) {
+	for _, f := range c.families() {
+		names = append(names, f.String())
+	}
+	return names
+}
+
+// Capabilities returns what c needs from a target, its level included.
+func (c *Case) Capabilities() Capability {
 	if c.Level == OnWire {
 		return c.Needs | Wire
 	}

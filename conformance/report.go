@@ -2,12 +2,89 @@ package conformance
 
 import (
 	"encoding/json"
-	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"time"
 )
+
+// Report is the result of a run, or of several that were merged.
+type Report struct {
+	Target  string          `json:"target"` // names, separated by commas
+	Seed    uint64          `json:"seed"`   // of the first run
+	Started time.Time       `json:"started"`
+	Seconds float64         `json:"seconds"`
+	Counts  map[Verdict]int `json:"counts"`
+	Targets []TargetReport  `json:"targets"`
+	Records []Record        `json:"records"`
+}
+
+// TargetReport says how one target fared.
+type TargetReport struct {
+	Name         string          `json:"name"`
+	Version      string          `json:"version,omitempty"` // see [Versioned]
+	Capabilities []string        `json:"capabilities"`
+	Seed         uint64          `json:"seed"`
+	Started      time.Time       `json:"started"`
+	Seconds      float64         `json:"seconds"` // of the machine
+	Counts       map[Verdict]int `json:"counts"`
+}
+
+// OK reports whether nothing failed.
+func (r *Report) OK() bool { return r.Counts[Fail] == 0 && r.Counts[Inconclusive] == 0 }
+
+// Merge makes one report of several. Where two have a record of the same case,
+// family and target, that of the later one counts.
+func Merge(reports ...*Report) *Report {
+	type key struct{ target, id, family string }
+	m := &Report{Counts: map[Verdict]int{}, Targets: []TargetReport{}, Records: []Record{}}
+	targets, records := map[string]int{}, map[key]int{}
+	for _, r := range reports {
+		if m.Started.IsZero() || !r.Started.IsZero() && r.Started.Before(m.Started) {
+			m.Started = r.Started
+		}
+		m.Seconds += r.Seconds
+		for _, t := range r.Targets {
+			t.Counts = map[Verdict]int{}
+			if i, ok := targets[t.Name]; ok {
+				t.Seconds += m.Targets[i].Seconds
+				m.Targets[i] = t
+				continue
+			}
+			targets[t.Name] = len(m.Targets)
+			m.Targets = append(m.Targets, t)
+		}
+		for _, rec := range r.Records {
+			if _, ok := targets[rec.Target]; !ok {
+				targets[rec.Target] = len(m.Targets)
+				m.Targets = append(m.Targets, TargetReport{Name: rec.Target, Seed: rec.Seed, Started: r.Started, Seconds: r.Seconds, Counts: map[Verdict]int{}, Capabilities: []string{}})
+			}
+			k := key{rec.Target, rec.ID, rec.Family}
+			if i, ok := records[k]; ok {
+				m.Records[i] = rec
+				continue
+			}
+			records[k] = len(m.Records)
+			m.Records = append(m.Records, rec)
+		}
+	}
+	for i := range m.Records {
+		rec := &m.Records[i]
+		m.Counts[rec.Verdict]++
+		m.Targets[targets[rec.Target]].Counts[rec.Verdict]++
+	}
+	names := make([]string, len(m.Targets))
+	for i := range m.Targets {
+		names[i] = m.Targets[i].Name
+	}
+	m.Target = strings.Join(names, ",")
+	if len(m.Targets) > 0 {
+		m.Seed = m.Targets[0].Seed
+	}
+	return m
+}
 
 // WriteJSON writes the report as one JSON object; docs/conformance.md has its
 // shape.
@@ -17,160 +94,21 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	return e.Encode(r)
 }
 
-// WriteJUnit writes the report as JUnit's XML: a suite for each level. A
-// deviation is a passed test with its reason in the output.
-func (r *Report) WriteJUnit(w io.Writer) error {
-	type message struct {
-		Message string `xml:"message,attr"`
-		Text    string `xml:",chardata"`
+// ReadJSON reads what WriteJSON has written.
+func ReadJSON(rd io.Reader) (*Report, error) {
+	d := json.NewDecoder(rd)
+	r := &Report{}
+	if err := d.Decode(r); err != nil {
+		return nil, fmt.Errorf("no report of the conformance suite: %w", err)
 	}
-	type testcase struct {
-		Name    string   `xml:"name,attr"`
-		Class   string   `xml:"classname,attr"`
-		Time    string   `xml:"time,attr"`
-		Failure *message `xml:"failure,omitempty"`
-		Error   *message `xml:"error,omitempty"`
-		Skipped *message `xml:"skipped,omitempty"`
-		Output  string   `xml:"system-out,omitempty"`
+	if len(r.Records) == 0 {
+		return nil, errors.New("no report of the conformance suite: it has no records")
 	}
-	type suite struct {
-		XMLName  xml.Name   `xml:"testsuite"`
-		Name     string     `xml:"name,attr"`
-		Tests    int        `xml:"tests,attr"`
-		Failures int        `xml:"failures,attr"`
-		Errors   int        `xml:"errors,attr"`
-		Skipped  int        `xml:"skipped,attr"`
-		Time     string     `xml:"time,attr"`
-		Cases    []testcase `xml:"testcase"`
-	}
-	type suites struct {
-		XMLName xml.Name `xml:"testsuites"`
-		Name    string   `xml:"name,attr"`
-		Suites  []*suite
-	}
-	all := suites{Name: "sluice conform " + r.Target}
-	byLevel := map[string]*suite{}
 	for i := range r.Records {
 		rec := &r.Records[i]
-		s := byLevel[rec.Level]
-		if s == nil {
-			s = &suite{Name: r.Target + "/" + rec.Level}
-			byLevel[rec.Level] = s
-			all.Suites = append(all.Suites, s)
-		}
-		c := testcase{Name: rec.ID + "/" + rec.Family, Class: r.Target + "." + rec.Level, Time: fmt.Sprintf("%.3f", rec.Duration)}
-		s.Tests++
-		switch rec.Verdict {
-		case Fail:
-			s.Failures++
-			c.Failure = &message{first(rec.Failures), rec.Text()}
-		case Inconclusive:
-			s.Errors++
-			c.Error = &message{rec.Reason, rec.Text()}
-		case Skip:
-			s.Skipped++
-			c.Skipped = &message{Message: rec.Reason}
-		case Deviates:
-			c.Output = rec.Text()
-		}
-		s.Cases = append(s.Cases, c)
-	}
-	for _, s := range all.Suites {
-		seconds := 0.0
-		for i := range r.Records {
-			if r.Target+"/"+r.Records[i].Level == s.Name {
-				seconds += r.Records[i].Duration
-			}
-		}
-		s.Time = fmt.Sprintf("%.3f", seconds)
-	}
-	if _, err := io.WriteString(w, xml.Header); err != nil {
-		return err
-	}
-	e := xml.NewEncoder(w)
-	e.Indent("", "  ")
-	if err := e.Encode(all); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, "\n")
-	return err
-}
-
-func first(s []string) string {
-	if len(s) == 0 {
-		return ""
-	}
-	line, _, _ := strings.Cut(s[0], "\n")
-	return line
-}
-
-// WriteTable writes a summary for people: how each group of cases fared, then
-// whatever did not simply pass.
-func (r *Report) WriteTable(w io.Writer) error {
-	order := []Verdict{Pass, Fail, Deviates, Skip, Inconclusive}
-	counts := map[string]map[Verdict]int{}
-	var names []string
-	for i := range r.Records {
-		rec := &r.Records[i]
-		group, _, _ := strings.Cut(rec.ID, "/")
-		if counts[group] == nil {
-			counts[group] = map[Verdict]int{}
-			names = append(names, group)
-		}
-		counts[group][rec.Verdict]++
-	}
-	slices.Sort(names)
-	var b strings.Builder
-	fmt.Fprintf(&b, "%-16s", "group")
-	for _, v := range order {
-		fmt.Fprintf(&b, " %12s", v)
-	}
-	b.WriteByte('\n')
-	row := func(name string, c map[Verdict]int) {
-		fmt.Fprintf(&b, "%-16s", name)
-		for _, v := range order {
-			fmt.Fprintf(&b, " %12d", c[v])
-		}
-		b.WriteByte('\n')
-	}
-	for _, n := range names {
-		row(n, counts[n])
-	}
-	row("total", r.Counts)
-	skipped := map[string]int{}
-	var reasons []string
-	seen := map[string]bool{}
-	for i := range r.Records {
-		rec := &r.Records[i]
-		switch {
-		case rec.Verdict == Skip:
-			if skipped[rec.Reason] == 0 {
-				reasons = append(reasons, rec.Reason)
-			}
-			skipped[rec.Reason]++
-		case rec.Verdict == Deviates && !seen[rec.ID]:
-			seen[rec.ID] = true
-			fmt.Fprintf(&b, "deviation: %s: %s (%s)\n", rec.ID, rec.Reason, rec.Citation)
+		if rec.ID == "" || rec.Target == "" || !slices.Contains(Verdicts, rec.Verdict) || rec.Family != IPv4.String() && rec.Family != IPv6.String() {
+			return nil, fmt.Errorf("record %d lacks an id, a target, or a verdict and a family that this program knows", i)
 		}
 	}
-	for _, reason := range reasons {
-		fmt.Fprintf(&b, "skip: %d %s\n", skipped[reason], reason)
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-// WriteExplanation writes what a case demands.
-func (c *Case) WriteExplanation(w io.Writer) error {
-	families := "IPv4 and IPv6"
-	if c.Family != Both {
-		families = c.Family.String() + " only"
-	}
-	needs := c.needs().String()
-	if needs == "" {
-		needs = "nothing special"
-	}
-	_, err := fmt.Fprintf(w, "%s\n  %s\n\n  %s\n\n  source:  %s\n  level:   %s\n  runs in: %s\n  needs:   %s\n",
-		c.ID, c.Title, c.Clause, c.Source, c.Level, families, needs)
-	return err
+	return r, nil
 }

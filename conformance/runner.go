@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/sluicenet/sluice/api/clock"
@@ -24,11 +22,16 @@ const (
 	Inconclusive Verdict = "inconclusive" // the situation did not come about
 )
 
+// Verdicts are all of them, as tables have them.
+var Verdicts = []Verdict{Pass, Deviates, Fail, Inconclusive, Skip}
+
 // Record is the result of one case in one address family.
 type Record struct {
 	ID       string  `json:"id"`
 	Title    string  `json:"title"`
+	Clause   string  `json:"clause"`
 	Source   string  `json:"source"`
+	URL      string  `json:"url,omitempty"` // of the RFC and section that the source names first
 	Level    string  `json:"level"`
 	Family   string  `json:"family"`
 	Target   string  `json:"target"`
@@ -37,88 +40,20 @@ type Record struct {
 	Duration float64 `json:"seconds"`                   // of the machine
 	Virtual  float64 `json:"virtual_seconds,omitempty"` // of the case, in virtual time
 	Attempts int     `json:"attempts,omitempty"`        // if more than one, in real time
+	Repeat   string  `json:"repeat,omitempty"`          // the command that runs just this again
+
+	Requirements []string `json:"requirements,omitempty"` // IDs of those that the case proves
 
 	Missing  string   `json:"missing,omitempty"`  // capabilities, of a skip
 	Reason   string   `json:"reason,omitempty"`   // of a skip, a deviation or an inconclusive case
 	Citation string   `json:"citation,omitempty"` // of a deviation
 	Failures []string `json:"failures,omitempty"`
 	Log      []string `json:"log,omitempty"`
-	Packets  []string `json:"packets,omitempty"` // decoded, of a case that did not pass
+	Packets  []string `json:"packets,omitempty"` // decoded; of a case that passed only if asked for
 }
 
 // Failed reports whether the record speaks against the target.
 func (r *Record) Failed() bool { return r.Verdict == Fail || r.Verdict == Inconclusive }
-
-// Report is the result of a run.
-type Report struct {
-	Target  string          `json:"target"`
-	Seed    uint64          `json:"seed"`
-	Started time.Time       `json:"started"`
-	Seconds float64         `json:"seconds"`
-	Counts  map[Verdict]int `json:"counts"`
-	Records []Record        `json:"records"`
-}
-
-// OK reports whether nothing failed.
-func (r *Report) OK() bool { return r.Counts[Fail] == 0 && r.Counts[Inconclusive] == 0 }
-
-// Options say what to run and how.
-type Options struct {
-	Cases    []Case        // nil: all
-	Seed     uint64        // of everything random; 0 means 1
-	Progress func(Record)  // called after each case, or nil
-	Patience time.Duration // of the machine, for one case; 0 means a minute
-}
-
-// RunTarget runs cases against target: one after another in virtual time, and several
-// at once in real time, where they mostly wait. The report has them in order.
-func RunTarget(target Target, o Options) *Report {
-	if o.Cases == nil {
-		o.Cases = Cases()
-	}
-	start := time.Now()
-	r := &Report{Target: target.Name(), Seed: max(o.Seed, 1), Started: start.UTC(), Counts: map[Verdict]int{}}
-	type run struct {
-		c *Case
-		f Family
-	}
-	var runs []run
-	for i := range o.Cases {
-		for _, f := range o.Cases[i].families() {
-			runs = append(runs, run{&o.Cases[i], f})
-		}
-	}
-	r.Records = make([]Record, len(runs))
-	var next atomic.Int64
-	var mu sync.Mutex
-	var workers sync.WaitGroup
-	for range parallel(target) {
-		workers.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(runs)); i = next.Add(1) - 1 {
-				rec := RunCase(target, runs[i].c, runs[i].f, r.Seed, o.Patience)
-				mu.Lock()
-				r.Records[i] = rec
-				r.Counts[rec.Verdict]++
-				if o.Progress != nil {
-					o.Progress(rec)
-				}
-				mu.Unlock()
-			}
-		})
-	}
-	workers.Wait()
-	r.Seconds = time.Since(start).Seconds()
-	return r
-}
-
-// parallel returns how many cases run at once. A target that is the host's own stack
-// has but one set of ports.
-func parallel(target Target) int {
-	if c := target.Capabilities(); c&VirtualTime != 0 || c&Wire == 0 {
-		return 1
-	}
-	return 6
-}
 
 // attempts is how often a case is tried in real time before it counts as failed: what
 // a stack does wrong it does again, what a busy machine does it does not.
@@ -127,23 +62,32 @@ const attempts = 3
 // RunCase runs one case in one family. In real time a case that fails, or whose
 // situation does not come about, is tried again, twice at most.
 func RunCase(target Target, c *Case, family Family, seed uint64, patience time.Duration) Record {
-	rec := runOnce(target, c, family, seed, patience)
+	return runCase(target, c, family, Options{Seed: seed, Patience: patience})
+}
+
+func runCase(target Target, c *Case, family Family, o Options) Record {
+	rec := runOnce(target, c, family, o)
 	for n := 2; n <= attempts && rec.Failed() && target.Capabilities()&VirtualTime == 0; n++ {
-		rec = runOnce(target, c, family, seed, patience)
+		rec = runOnce(target, c, family, o)
 		rec.Attempts = n
 	}
 	return rec
 }
 
-func runOnce(target Target, c *Case, family Family, seed uint64, patience time.Duration) Record {
+func runOnce(target Target, c *Case, family Family, o Options) Record {
+	patience := o.Patience
 	if patience == 0 {
 		patience = time.Minute
 	}
+	seed := o.Seed
 	rec := Record{
-		ID: c.ID, Title: c.Title, Source: c.Source, Level: c.Level.String(), Family: family.String(),
-		Target: target.Name(), Seed: seed,
+		ID: c.ID, Title: c.Title, Clause: c.Clause, Source: c.Source, URL: c.URL(), Level: c.Level.String(), Family: family.String(),
+		Target: target.Name(), Seed: seed, Requirements: c.Requirements(),
 	}
-	if missing := c.needs() &^ target.Capabilities(); missing != 0 {
+	if o.Repeat != nil {
+		rec.Repeat = o.Repeat(&rec)
+	}
+	if missing := c.Capabilities() &^ target.Capabilities(); missing != 0 {
 		rec.Verdict, rec.Missing = Skip, missing.String()
 		rec.Reason = "not applicable: the target lacks " + rec.Missing
 		if x, ok := target.(Explainer); ok && x.Lacks(missing) != "" {
@@ -170,6 +114,9 @@ func runOnce(target Target, c *Case, family Family, seed uint64, patience time.D
 		rec.Virtual = time.Duration(t.clk.Now()).Seconds()
 	}
 	t.judge(&rec, hung, patience)
+	if rec.Verdict != Skip && (rec.Verdict != Pass || o.Packets) {
+		rec.Packets = t.trace.decoded()
+	}
 	return rec
 }
 
@@ -255,9 +202,6 @@ func (t *T) judge(rec *Record, hung bool, patience time.Duration) {
 	}
 	rec.Failures = append(rec.Failures, t.failures...)
 	rec.Log = append(rec.Log, t.logs...)
-	if rec.Verdict == Fail || rec.Verdict == Inconclusive {
-		rec.Packets = t.trace.decoded()
-	}
 }
 
 // Text prints what there is to know about a case that did not pass.
@@ -276,7 +220,10 @@ func (r *Record) Text() string {
 	for _, l := range r.Log {
 		fmt.Fprintf(&b, "  . %s\n", l)
 	}
-	if len(r.Packets) > 0 {
+	if r.Repeat != "" && r.Failed() {
+		fmt.Fprintf(&b, "  again: %s\n", r.Repeat)
+	}
+	if len(r.Packets) > 0 && r.Failed() {
 		fmt.Fprintf(&b, "  packets:\n")
 		for _, p := range r.Packets {
 			fmt.Fprintf(&b, "    %s\n", p)

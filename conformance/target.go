@@ -35,6 +35,10 @@ type Explainer interface {
 	Lacks(missing Capability) string
 }
 
+// Versioned is a Target that can say which version of a stack it judges, such as
+// "Linux 6.12". Reports show it.
+type Versioned interface{ Version() string }
+
 // Capability is a set of things that a target may be able to do, or claim to
 // do: a case about an optional RFC runs for those who claim it.
 type Capability uint32

@@ -53,7 +53,7 @@ func (s Suite) Command() *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(listCommand(), s.explainCommand(), s.runCommand())
+	cmd.AddCommand(s.listCommand(), s.explainCommand(), s.runCommand(), s.reportCommand())
 	return cmd
 }
 

@@ -40,7 +40,7 @@ func TestExitStatus(t *testing.T) {
 		{[]string{"run", "--case", "contract/R2", "--target", "kernel"}, 2, "", `--target: no target "kernel"; there are reno, cubic`},
 		{[]string{"run", "--frob"}, 2, "", "Try 'judge --help'"},
 		{[]string{"frob"}, 2, "", `unknown command "frob"`},
-		{[]string{"explain", "nothing"}, 2, "", "judge list has them all"},
+		{[]string{"explain", "nothing"}, 2, "", "'judge list' have them all"},
 	} {
 		status, out, errs := judge(ours(), c.args...)
 		if status != c.status || !strings.Contains(out, c.out) || !strings.Contains(errs, c.err) {
