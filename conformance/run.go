@@ -1,7 +1,9 @@
 package conformance
 
 import (
+	"context"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +18,10 @@ type Options struct {
 	Packets  bool          // keep the packets of cases that pass, too
 	Progress func(Record)  // called after each case, by one goroutine at a time, or nil
 	Patience time.Duration // of the machine, for one case; 0 means a minute
+
+	// Context, if not nil, ends the run early: cases that have not begun when it ends
+	// have no record.
+	Context context.Context
 
 	// Repeat returns the command that runs the case of a record again, as the
 	// record will tell. It is called before the case has run. It may be nil.
@@ -60,6 +66,9 @@ func RunTargets(targets []Target, o Options) *Report {
 		o.Cases = Cases()
 	}
 	o.Seed = max(o.Seed, 1)
+	if o.Context == nil {
+		o.Context = context.Background()
+	}
 	if progress := o.Progress; progress != nil {
 		var mu sync.Mutex
 		o.Progress = func(r Record) {
@@ -112,7 +121,7 @@ func runTarget(target Target, o Options) *Report {
 	var workers sync.WaitGroup
 	for range parallel(target) {
 		workers.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(runs)); i = next.Add(1) - 1 {
+			for i := next.Add(1) - 1; i < int64(len(runs)) && o.Context.Err() == nil; i = next.Add(1) - 1 {
 				r.Records[i] = runCase(target, runs[i].c, runs[i].f, o)
 				if o.Progress != nil {
 					o.Progress(r.Records[i])
@@ -121,6 +130,7 @@ func runTarget(target Target, o Options) *Report {
 		})
 	}
 	workers.Wait()
+	r.Records = slices.DeleteFunc(r.Records, func(rec Record) bool { return rec.ID == "" })
 	t := TargetReport{
 		Name: target.Name(), Seed: o.Seed, Started: start.UTC(), Seconds: time.Since(start).Seconds(),
 		Capabilities: strings.Fields(target.Capabilities().String()),

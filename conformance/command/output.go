@@ -58,6 +58,8 @@ func (o *outputs) check() error {
 		if p == "-" {
 			continue
 		}
+		_, err := os.Stat(p)
+		fresh := errors.Is(err, fs.ErrNotExist)
 		f, err := os.OpenFile(p, os.O_WRONLY|os.O_CREATE, 0o666)
 		if errors.Is(err, fs.ErrNotExist) {
 			return failed(fmt.Errorf("%w: make its directory first", err))
@@ -65,6 +67,9 @@ func (o *outputs) check() error {
 			return failed(err)
 		}
 		f.Close()
+		if fresh {
+			os.Remove(p)
+		}
 	}
 	return nil
 }

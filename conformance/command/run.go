@@ -3,8 +3,11 @@ package command
 import (
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,6 +26,7 @@ func (s *Suite) runCommand() *cobra.Command {
 		Long: "Run runs cases against one stack or several. The exit status is 0 if nothing failed: a deviation that the target\n" +
 			"declares, with its reason, is no failure, but passing such a case is. Whatever fails is printed at once, with\n" +
 			"its packets and the command that repeats just that.\n\n" +
+			"An interrupt ends the run after the cases that have begun; what has a verdict is reported.\n\n" +
 			"--json keeps the records; several such files, also of other programs and machines, make one page or one\n" +
 			"table with 'report'.",
 		Example: "  " + s.Program + " run --target " + strings.Join(s.names(), ",") + " --html page.html\n" +
@@ -49,6 +53,9 @@ func (s *Suite) runCommand() *cobra.Command {
 			out := cmd.OutOrStdout()
 			p := newProgress(cmd.ErrOrStderr(), targets, conformance.Planned(o), verbose)
 			o.Progress = p.record
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			o.Context = ctx
 			report := conformance.RunTargets(targets, o)
 			p.end()
 			if !files.stdout() {
@@ -60,6 +67,9 @@ func (s *Suite) runCommand() *cobra.Command {
 			}
 			if err := files.write(out, report, nil); err != nil {
 				return failed(err)
+			}
+			if n := conformance.Planned(o) * len(targets); len(report.Records) < n {
+				return failed(fmt.Errorf("interrupted: %d of %d cases have a verdict", len(report.Records), n))
 			}
 			if !report.OK() {
 				return &Error{Status: 1}
