@@ -35,7 +35,7 @@ func (s *Stack) Disconnect(ctx context.Context) {
 				f.disconnect = w.Wake
 				f.closeWrite(now)
 			default:
-				c.Abort(now, api.ErrDisconnected) // half-open: nobody knows of it
+				c.Abort(now, api.ErrDisconnected) // nobody has been told of it yet
 				sh.touch(now, c)
 			}
 		}

@@ -247,7 +247,7 @@ func (s *Stack) Info() api.StackInfo {
 		sh.backlogMu.Lock()
 		info.Drops[api.DropBacklog] += sh.backlogDrops
 		sh.backlogMu.Unlock()
-		info.Flows += st.Conns - st.HalfOpen
+		info.Flows += st.Conns
 		info.HalfOpen += st.HalfOpen
 		info.TimeWait += st.TimeWait
 		info.Opened += st.Opened
@@ -305,6 +305,11 @@ func (s *Stack) Flows() iter.Seq[api.Info] {
 			now := sh.enter()
 			for c := range sh.host.Conns() {
 				infos = append(infos, s.info(now, c))
+			}
+			for info, times := range sh.host.HalfOpens(now) {
+				info.Opened, info.LastReceive = s.clock.Wall(times[0]), s.clock.Wall(times[0])
+				info.LastSend = s.clock.Wall(times[1])
+				infos = append(infos, info)
 			}
 			for info := range sh.host.TimeWaits(now) {
 				infos = append(infos, info)

@@ -39,13 +39,18 @@ func (h *Host) segment(now clock.Time, pkt *ip.Packet, p *link.Packet, b []byte)
 // listener, or nobody.
 func (h *Host) demux(now clock.Time, local, remote netip.AddrPort, s *tcp.Segment) {
 	key := tupleOf(local, remote)
-	e := h.conns[key]
+	e := h.conns.get(&key)
 	if e != nil && ended(e) {
 		h.finish(now, e)
-		e = h.conns[key]
+		e = h.conns.get(&key)
 	}
 	if e != nil {
-		h.deliver(now, e, s)
+		e.conn.Segment(now, s)
+		h.touch(e)
+		return
+	}
+	if q := h.halfOpens.get(&key); q != nil {
+		h.halfOpenSegment(now, q, local, remote, s)
 		return
 	}
 	defer releasePayload(s)
@@ -54,7 +59,7 @@ func (h *Host) demux(now clock.Time, local, remote netip.AddrPort, s *tcp.Segmen
 		h.counters.ResetsIn++
 	}
 	length := s.Len
-	w := h.timeWait[key]
+	w := h.timeWait.get(&key)
 	if w != nil && !h.timeWaitSegment(now, w, s) {
 		return
 	}
@@ -69,40 +74,6 @@ func (h *Host) demux(now clock.Time, local, remote netip.AddrPort, s *tcp.Segmen
 		return
 	}
 	h.listen(now, l, w, local, remote, s)
-}
-
-// deliver gives a segment to its connection. One that is to leave the SYN queue
-// needs a place among the flows and in the backlog of its listener; without one,
-// the ACK that would do it is dropped, and the peer, to whom the SYN-ACK is sent
-// again, repeats it.
-func (h *Host) deliver(now clock.Time, e *entry, s *tcp.Segment) {
-	opens := e.phase == halfOpen && s.TCP.Flags&(wire.ACK|wire.RST) == wire.ACK
-	if opens {
-		l := e.listener
-		if !take(&l.unfinished, 1, l.Backlog, defaultBacklog) {
-			h.drop(api.DropAcceptQueue)
-			releasePayload(s)
-			return
-		}
-		if !h.budget.takeFlow() {
-			l.unfinished.Add(-1)
-			h.drop(api.DropMemory)
-			releasePayload(s)
-			return
-		}
-	}
-	e.conn.Segment(now, s)
-	if opens {
-		if e.conn.State() == api.StateSynReceived || e.conn.Gone() {
-			e.listener.unfinished.Add(-1)
-			h.budget.flows.Add(-1)
-		} else {
-			h.unqueue(e)
-			e.phase = open
-			h.stats.Accepted++
-		}
-	}
-	h.touch(e)
 }
 
 // reset answers a segment for no connection (RFC 9293, section 3.10.7.1).

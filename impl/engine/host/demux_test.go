@@ -704,9 +704,9 @@ func TestBadAckHalfOpen(t *testing.T) {
 		t.Errorf("%d unfinished, %d flows, %d half-open", ln.unfinished.Load(), l.h.budget.Flows(), ln.halfOpen.Load())
 	}
 	n := 0
-	for c := range l.h.Conns() {
-		if n++; c.State() != api.StateSynReceived {
-			t.Error(c.State())
+	for i := range l.h.HalfOpens(l.now) {
+		if n++; i.State != api.StateSynReceived {
+			t.Error(i.State)
 		}
 	}
 	if n != 1 {

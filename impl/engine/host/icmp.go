@@ -106,7 +106,14 @@ func (h *Host) icmpError(now clock.Time, pkt *ip.Packet, m wire.ICMP, quoted []b
 		h.drop(api.DropICMP)
 		return
 	}
-	e := h.conns[tupleOf(q.Local, q.Remote)]
+	key := tupleOf(q.Local, q.Remote)
+	e := h.conns.get(&key)
+	if e == nil {
+		if half := h.halfOpens.get(&key); half != nil && half.state.InFlight(q.Seq) {
+			h.halfOpenError(now, kind, half, q.Remote.Addr(), reported(pkt, m), q.Len)
+			return
+		}
+	}
 	if e == nil || ended(e) {
 		h.drop(api.DropICMP)
 		return
@@ -117,13 +124,7 @@ func (h *Host) icmpError(now clock.Time, pkt *ip.Packet, m wire.ICMP, quoted []b
 		h.touch(e)
 		return
 	}
-	reported := int(m.Rest)
-	if !pkt.Is6() {
-		reported = int(m.Rest & 0xffff) // RFC 1191, section 4
-	} else if m.Rest > 65535 {
-		reported = 65535
-	}
-	path := ip.ReportedMTU(pkt.Is6(), reported, q.Len, h.cfg.MinPathMTU)
+	path := ip.ReportedMTU(pkt.Is6(), reported(pkt, m), q.Len, h.cfg.MinPathMTU)
 	if path.MTU >= h.cfg.MTU {
 		h.drop(api.DropICMP) // the link itself carries no more
 		return
@@ -138,6 +139,14 @@ func (h *Host) icmpError(now clock.Time, pkt *ip.Packet, m wire.ICMP, quoted []b
 	if after < before && after <= err.MTU {
 		h.learnPathMTU(now, e, path)
 	}
+}
+
+// reported returns the MTU that a "packet too big" has.
+func reported(pkt *ip.Packet, m wire.ICMP) int {
+	if !pkt.Is6() {
+		return int(m.Rest & 0xffff) // RFC 1191, section 4
+	}
+	return int(min(m.Rest, 65535))
 }
 
 // icmpMeaning returns what an error means for a connection. Every "unreachable"

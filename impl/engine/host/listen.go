@@ -1,7 +1,6 @@
 package host
 
 import (
-	"container/list"
 	"net/netip"
 	"sync/atomic"
 
@@ -37,12 +36,25 @@ func (l *Listener) Finished() { l.unfinished.Add(-1) }
 // listening is a Listener as one Host has it.
 type listening struct {
 	*Listener
-	queue list.List // of *entry: its part of the SYN queue, oldest first
+	responder *tcp.Responder
+	lanes     [tcp.MaxSynAcks]lane // its part of the SYN queue
+	queued    int                  // how many those are
+	timer     timer                // of the first in any lane
 }
 
 // Listen registers l; Unlisten removes it, and resets its half-open connections.
 // That no port has two listeners is the caller's care.
-func (h *Host) Listen(l *Listener) { h.listeners[l.Port] = &listening{Listener: l} }
+func (h *Host) Listen(l *Listener) {
+	ln := &listening{Listener: l, timer: timer{index: -1}}
+	ln.timer.owner = ln
+	name, opts := splitCongestion(l.Flow.Congestion)
+	ln.responder = tcp.NewResponder(0, &tcp.Config{
+		Params: &h.cfg.Params, Flow: l.Flow, LinkMTU: int64(h.cfg.MTU),
+		Controller: h.cfg.Controllers[name], ControllerOptions: opts,
+		Rand: constRand{}, Counters: &h.counters,
+	})
+	h.listeners[l.Port] = ln
+}
 
 // Unlisten undoes Listen. Connections that were established live on.
 func (h *Host) Unlisten(now clock.Time, l *Listener) {
@@ -51,10 +63,12 @@ func (h *Host) Unlisten(now clock.Time, l *Listener) {
 		return
 	}
 	delete(h.listeners, l.Port)
-	for el := ln.queue.Front(); el != nil; el = el.Next() {
-		e := el.Value.(*entry)
-		e.conn.Abort(now, api.ErrAborted)
-		h.touch(e)
+	for i := range ln.lanes {
+		for q := ln.lanes[i].first; q != nil; q = ln.lanes[i].first {
+			ln.responder.Abort(now, &q.state, &h.out)
+			h.replyHalfOpen(q)
+			h.dequeue(q)
+		}
 	}
 }
 
@@ -85,79 +99,14 @@ func (h *Host) listen(now clock.Time, l *listening, w *timeWait, local, remote n
 		h.drop(api.DropMemory)
 		return
 	}
-	h.makeRoom(now, l)
-	c, e := h.config(now, local, remote, &l.Flow)
+	h.makeRoom(l)
+	id := h.identify(now, local, remote)
 	if w != nil {
-		c.ISS = h.issAfter(c.ISS, w.record.MinISS())
-	}
-	conn, err := tcp.NewPassive(now, c, s)
-	s.Payload = nil
-	if err != nil {
-		l.halfOpen.Add(-1)
-		h.budget.halfOpen.Add(-1)
-		h.drop(api.DropMemory)
-		return
-	}
-	if w != nil {
+		id.iss = h.issAfter(id.iss, w.record.MinISS())
 		h.forget(w)
 	}
-	e.listener, e.phase = l, halfOpen
-	e.inListener = l.queue.PushBack(e)
-	e.inQueue = h.halfOpen.PushBack(e)
-	h.insert(e, conn)
-}
-
-// makeRoom takes a place in the SYN queue: of the listener and of the stack. At a
-// limit the oldest half-open connection of the same listener, or failing that of
-// any, gives up its own without a word. During a flood that leaves everyone, honest
-// or not, the time in which the queue turns over once; to drop the newcomers
-// instead would keep the queue full of the dead until their SYN-ACKs have been
-// repeated for the last time. Only this shard's part of the queue can be evicted;
-// where that is empty, the newcomer gets a place beyond the limit, so that no
-// shard is locked out. That is at most one place for each shard.
-func (h *Host) makeRoom(now clock.Time, l *listening) {
-	for !take(&l.halfOpen, 1, l.HalfOpen, defaultHalfOpen) {
-		if !h.evict(now, &l.queue) {
-			l.halfOpen.Add(1)
-			break
-		}
-	}
-	for !h.budget.takeHalfOpen() {
-		if !h.evict(now, &l.queue) && !h.evict(now, &h.halfOpen) {
-			h.budget.halfOpen.Add(1)
-			break
-		}
-	}
-}
-
-// evict forgets the oldest of a queue of half-open connections.
-func (h *Host) evict(now clock.Time, queue *list.List) bool {
-	el := queue.Front()
-	if el == nil {
-		return false
-	}
-	e := el.Value.(*entry)
-	h.drop(api.DropSynQueue)
-	h.discard(now, e)
-	return true
-}
-
-// discard forgets a half-open connection, of which nobody knows, without a word to
-// the peer.
-func (h *Host) discard(now clock.Time, e *entry) {
-	e.conn.Abort(now, api.ErrAborted)
-	e.conn.ReleaseBuffers()
-	h.remove(e)
-}
-
-// unqueue takes a connection out of the SYN queue, if it is there.
-func (h *Host) unqueue(e *entry) {
-	if e.inQueue == nil {
-		return
-	}
-	h.halfOpen.Remove(e.inQueue)
-	e.listener.queue.Remove(e.inListener)
-	e.inQueue, e.inListener = nil, nil
-	e.listener.halfOpen.Add(-1)
-	h.budget.halfOpen.Add(-1)
+	q := h.enqueue(l, &id, h.routes.IsOwn(remote.Addr()))
+	q.state = l.responder.Open(now, id.iss, id.tsOffset, remote.Addr().Is6(), &s.TCP, &h.out)
+	h.arm(&l.timer, l.responder.Deadline(&q.state))
+	h.replyHalfOpen(q)
 }

@@ -11,8 +11,9 @@ import (
 
 // Conn is one connection. It is not safe for concurrent use.
 type Conn struct {
-	// User is whoever holds the connection; the machine does not look at it.
-	User any
+	// User is whoever holds the connection, and Owner who drives it; the machine
+	// does not look at them.
+	User, Owner any
 
 	cfg     Config
 	p       Params
@@ -97,6 +98,7 @@ type Conn struct {
 	backoff        int
 	retries        int // consecutive expiries without progress
 	synRexmits     int
+	synAmbiguous   bool   // the SYN or SYN-ACK was sent more than once, by whatever cause (Karn)
 	lastTimeout    uint64 // SND.UNA when the RTO last expired
 	progressAt     clock.Time
 	ctl            cc.Controller
@@ -121,7 +123,7 @@ type Conn struct {
 	cwndLimited    uint64 // data below were in flight when cwnd was the limit
 	maxFlight      int64
 	persistBack    int
-	lastDataSent   clock.Time
+	lastDataSent   clock.Time // a SYN, at first
 	paceAt         clock.Time
 	told           *controllerEvents // from the handshake on
 	watch          *packetWatch      // nil if the controller does not look at packets

@@ -22,7 +22,8 @@ func NewActive(now clock.Time, cfg *Config) (*Conn, error) {
 
 // NewPassive returns a connection in SYN-RECEIVED that comes from LISTEN and
 // remembers that (MUST-11). syn is the SYN received, the payload of which is
-// released: the peer will send it again (RFC 9293, section 3.10.7.2).
+// released: the peer will send it again (RFC 9293, section 3.10.7.2). A host that
+// is not to hold a Conn for every SYN has a Responder instead.
 func NewPassive(now clock.Time, cfg *Config, syn *Segment) (*Conn, error) {
 	defer releasePayload(syn)
 	c := newConn(now, cfg)
@@ -39,10 +40,6 @@ func NewPassive(now clock.Time, cfg *Config, syn *Segment) (*Conn, error) {
 	c.watchUser(now)
 	return c, nil
 }
-
-// maxSynAcks bounds what one SYN from an unverified address can make us send
-// (RFC 4987).
-const maxSynAcks = 6
 
 // takeSyn takes in the peer's SYN: its sequence number and its options.
 func (c *Conn) takeSyn(now clock.Time, s *Segment) {
@@ -139,8 +136,8 @@ func (c *Conn) segmentSynSent(now clock.Time, s *Segment) {
 // synSample takes the RTT of the handshake (Karn: not of a SYN sent twice,
 // unless timestamps tell).
 func (c *Conn) synSample(now clock.Time, h *wire.TCP) {
-	if c.synRexmits == 0 {
-		c.rtt.sample(now, now.Sub(c.lastSend), 1, &c.p)
+	if c.synRexmits == 0 && !c.synAmbiguous {
+		c.rtt.sample(now, now.Sub(c.lastDataSent), 1, &c.p)
 	} else if c.tsOK && h.Options.HasTimestamps {
 		if d, ok := c.tsSample(now, h.Options.TSecr); ok {
 			c.rtt.sample(now, d, 1, &c.p)
@@ -157,7 +154,9 @@ func (c *Conn) pollSyn(now clock.Time, out *Out) {
 	}
 	first := c.sndNxt == c.iss
 	c.sndNxt = c.iss + 1
+	c.lastDataSent = now
 	if !first {
+		c.synAmbiguous = true
 		c.stats.rexmits++
 		c.cfg.Counters.Retransmits++
 	}
@@ -176,7 +175,7 @@ func (c *Conn) pollSyn(now clock.Time, out *Out) {
 
 // onSynTimeout retransmits a SYN or SYN-ACK (MUST-22).
 func (c *Conn) onSynTimeout(now clock.Time) {
-	if c.passive && c.synRexmits+1 >= maxSynAcks {
+	if c.passive && c.synRexmits+1 >= MaxSynAcks {
 		c.end(api.ErrTimeout)
 		return
 	}

@@ -75,9 +75,9 @@ func (c *Conn) backedOff(d time.Duration, n int) time.Duration {
 
 // tsNow is the timestamp clock: milliseconds with a secret offset
 // (RFC 7323, section 5.4).
-func (c *Conn) tsNow(now clock.Time) uint32 {
-	return uint32(uint64(now)/uint64(time.Millisecond)) + c.cfg.TSOffset
-}
+func (c *Conn) tsNow(now clock.Time) uint32 { return timestamp(now) + c.cfg.TSOffset }
+
+func timestamp(now clock.Time) uint32 { return uint32(uint64(now) / uint64(time.Millisecond)) }
 
 // tsSample returns the round-trip time that an echoed timestamp shows.
 func (c *Conn) tsSample(now clock.Time, tsecr uint32) (time.Duration, bool) {

@@ -128,7 +128,7 @@ func (t *TimeWait) reply(now clock.Time, out *Out) {
 	if t.tsOK {
 		o := &out.TCP.Options
 		o.HasTimestamps = true
-		o.TSval = uint32(uint64(now)/uint64(time.Millisecond)) + t.tsOff
+		o.TSval = timestamp(now) + t.tsOff
 		o.TSecr = t.tsRecent
 	}
 }
