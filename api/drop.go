@@ -21,6 +21,7 @@ const (
 	DropFragmentLimit                     // no room for more fragments
 	DropNoListener                        // segment for no connection; answered by a reset
 	DropSynQueue                          // SYN queue full
+	DropSynCookie                         // acknowledges no SYN cookie of ours; answered by a reset
 	DropAcceptQueue                       // accept backlog full
 	DropMemory                            // memory or flow limit reached
 	DropUnacceptable                      // outside the window (RFC 9293, section 3.10.7.4)
@@ -43,7 +44,7 @@ const (
 var dropNames = [NumDropReasons]string{
 	"truncated", "ip-header", "ip-checksum", "not-for-us", "martian", "protocol",
 	"tcp-header", "tcp-checksum", "icmp", "fragment-invalid", "fragment-overlap",
-	"fragment-timeout", "fragment-limit", "no-listener", "syn-queue", "accept-queue",
+	"fragment-timeout", "fragment-limit", "no-listener", "syn-queue", "syn-cookie", "accept-queue",
 	"memory", "unacceptable", "paws", "no-timestamp", "bad-ack", "no-ack", "reset", "syn",
 	"receive-buffer", "closed", "time-wait", "backlog", "no-route", "link", "disconnected",
 }

@@ -101,6 +101,7 @@ type StackInfo struct {
 	Memory, MemoryLimit int64 // bytes charged to flows, and what they may reach
 
 	Opened, Accepted, Refused, Failed uint64 // flows since the start
+	CookiesSent, CookiesAccepted      uint64 // SYN cookies, those that turned out wrong being DropSynCookie
 
 	PacketsIn, PacketsOut uint64
 	BytesIn, BytesOut     uint64 // IP payload included

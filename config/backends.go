@@ -199,9 +199,13 @@ func (s *Stack) params() tcp.Params {
 		NoTimestamps:      !s.TCP.Timestamps,
 		NoWindowScale:     !s.TCP.WindowScale,
 		ECN:               ecnPolicies[s.TCP.ECN],
+		SynCookies:        cookiePolicies[s.TCP.SynCookies],
 		Autotune:          s.Buffers.Autotune,
 	}
 }
+
+// cookiePolicies are the values of the key tcp.syn_cookies.
+var cookiePolicies = map[string]tcp.CookiePolicy{"never": tcp.CookiesNever, "overflow": tcp.CookiesOverflow, "always": tcp.CookiesAlways}
 
 // ecnPolicies are the values of the key tcp.ecn.
 var ecnPolicies = map[string]tcp.ECNPolicy{"off": tcp.ECNOff, "passive": tcp.ECNPassive, "on": tcp.ECNOn}

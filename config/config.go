@@ -148,6 +148,7 @@ type TCP struct {
 	Timestamps    bool   `mapstructure:"timestamps" default:"true" doc:"Timestamps (RFC 7323)."`
 	WindowScale   bool   `mapstructure:"window_scale" default:"true" doc:"Window scaling (RFC 7323)."`
 	ECN           string `mapstructure:"ecn" default:"passive" oneof:"off|passive|on" doc:"Explicit congestion notification (RFC 3168): passive where the peer asks for it, on to ask for it too. A congestion controller that needs it asks for it, unless this is off."`
+	SynCookies    string `mapstructure:"syn_cookies" default:"overflow" oneof:"never|overflow|always" doc:"Answer SYNs by cookies, without remembering them (RFC 4987): overflow where the SYN queue is full. With never the oldest half-open connection makes room instead."`
 	InitialWindow Size   `mapstructure:"initial_window" min:"64B" max:"1MiB" doc:"Initial congestion window; by default that of RFC 6928."`
 	MaxWindow     Size   `mapstructure:"max_window" min:"1KiB" max:"1GiB" doc:"Greatest congestion window."`
 	MinMSS        int    `mapstructure:"min_mss" min:"1" max:"536" doc:"Smallest MSS that a peer may announce."`

@@ -53,6 +53,8 @@ type StackStatus struct {
 	Accepted         uint64            `json:"accepted"`
 	Refused          uint64            `json:"refused"`
 	Failed           uint64            `json:"failed"`
+	CookiesSent      uint64            `json:"cookies_sent"`
+	CookiesAccepted  uint64            `json:"cookies_accepted"`
 	PacketsIn        uint64            `json:"packets_in"`
 	PacketsOut       uint64            `json:"packets_out"`
 	BytesIn          uint64            `json:"bytes_in"`
@@ -194,6 +196,7 @@ func stackStatus(name string, i api.StackInfo) StackStatus {
 		Flows: i.Flows, HalfOpen: i.HalfOpen, TimeWait: i.TimeWait, Listeners: i.Listeners,
 		MemoryBytes: i.Memory, MemoryLimitBytes: i.MemoryLimit,
 		Opened: i.Opened, Accepted: i.Accepted, Refused: i.Refused, Failed: i.Failed,
+		CookiesSent: i.CookiesSent, CookiesAccepted: i.CookiesAccepted,
 		PacketsIn: i.PacketsIn, PacketsOut: i.PacketsOut, BytesIn: i.BytesIn, BytesOut: i.BytesOut,
 		SegmentsIn: i.SegmentsIn, SegmentsOut: i.SegmentsOut, Retransmits: i.Retransmits,
 		ResetsIn: i.ResetsIn, ResetsOut: i.ResetsOut, ChallengeAcks: i.ChallengeAcks,

@@ -330,6 +330,18 @@ var keyCases = map[string]keyCase{
 	"stacks[].tcp.timestamps":   {set: []string{"stacks.near.tcp.timestamps=false"}, see: firstSYN(func(p packet) any { return strings.Contains(p.options, "Timestamps") }), want: "false"},
 	"stacks[].tcp.window_scale": {set: []string{"stacks.near.tcp.window_scale=false"}, see: firstSYN(func(p packet) any { return strings.Contains(p.options, "WindowScale") }), want: "false"},
 	"stacks[].tcp.ecn":          {set: []string{"stacks.near.tcp.ecn=on"}, see: firstSYN(func(p packet) any { return p.tcp.ECE && p.tcp.CWR }), want: "true"},
+	"stacks[].tcp.syn_cookies": {base: []string{"stacks.far.limits.half_open=3"}, set: []string{"stacks.far.tcp.syn_cookies=never"}, want: "3 0 7",
+		see: inLab(func(l *lab) string {
+			l.do(func(ctx context.Context) {
+				l.serve(l.far, true)
+				for port := range uint16(10) {
+					src := netip.AddrPortFrom(netip.MustParseAddr("10.0.0.9"), 1000+port)
+					l.inject("lab:far", src, addrOf(l.far), layers.TCP{SYN: true, Seq: 7, Window: 1000})
+				}
+			})
+			i := l.far.Info()
+			return fmt.Sprint(i.HalfOpen, i.CookiesSent, i.Drops[api.DropSynQueue])
+		})},
 	"stacks[].tcp.initial_window": {set: []string{"stacks.near.tcp.initial_window=4344B"}, want: "4344", see: inLab(func(l *lab) string {
 		l.transfer(l.near, l.far, bulk)
 		n := 0

@@ -254,6 +254,8 @@ func (s *Stack) Info() api.StackInfo {
 		info.Accepted += st.Accepted
 		info.Refused += st.Refused
 		info.Failed += st.Failed
+		info.CookiesSent += st.CookiesSent
+		info.CookiesAccepted += st.CookiesAccepted
 		info.PacketsIn += st.PacketsIn
 		info.PacketsOut += st.PacketsOut
 		info.BytesIn += st.BytesIn

@@ -70,15 +70,15 @@ func (h *Host) demux(now clock.Time, local, remote netip.AddrPort, s *tcp.Segmen
 	// A port without a name is not one to talk to (RFC 6335, section 6).
 	if l == nil || remote.Port() == 0 {
 		s.Len = length // the record has released the payload
-		h.reset(now, local, remote, s)
+		h.reset(now, api.DropNoListener, local, remote, s)
 		return
 	}
 	h.listen(now, l, w, local, remote, s)
 }
 
 // reset answers a segment for no connection (RFC 9293, section 3.10.7.1).
-func (h *Host) reset(now clock.Time, local, remote netip.AddrPort, s *tcp.Segment) {
-	h.drop(api.DropNoListener)
+func (h *Host) reset(now clock.Time, why api.DropReason, local, remote netip.AddrPort, s *tcp.Segment) {
+	h.drop(why)
 	if s.TCP.Flags&wire.RST != 0 || !h.resetLimit.Allow(now, remote.Addr()) {
 		return
 	}

@@ -292,6 +292,7 @@ type Stats struct {
 	tcp.Counters
 	PacketsIn, PacketsOut, BytesIn, BytesOut uint64
 	Opened, Accepted, Refused, Failed        uint64
+	CookiesSent, CookiesAccepted             uint64
 	HalfOpen, TimeWait, Conns                int64 // Conns without the half-open
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/tcp"
 )
 
 // What a derived secret is for. Two purposes never see the same one.
@@ -62,12 +63,14 @@ type identity struct {
 	iss      uint32 // RFC 6528, or a test's
 	tsOffset uint32 // of our timestamp clock (RFC 7323, section 5.4)
 	label    uint32 // IPv6 flow label (RFC 6437)
+	cookie   tcp.CookieKey
 }
 
 func (h *Host) identify(now clock.Time, local, remote netip.AddrPort) identity {
 	id := identity{key: tupleOf(local, remote)}
 	s := derive(&h.cfg.Secret, purposeConnection, id.key)
 	id.iss, id.tsOffset, id.label = isn(now, &s), s.word(1), s.word(2)&0xfffff
+	id.cookie = tcp.CookieKey{s.long(2), s.long(3)}
 	if h.cfg.ISN != nil {
 		id.iss = h.cfg.ISN(local, remote, now)
 	}

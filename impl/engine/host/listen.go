@@ -40,6 +40,9 @@ type listening struct {
 	lanes     [tcp.MaxSynAcks]lane // its part of the SYN queue
 	queued    int                  // how many those are
 	timer     timer                // of the first in any lane
+
+	overflowed bool // a cookie was sent because there was no place
+	overflowAt clock.Time
 }
 
 // Listen registers l; Unlisten removes it, and resets its half-open connections.
@@ -81,7 +84,9 @@ func (h *Host) listen(now clock.Time, l *listening, w *timeWait, local, remote n
 		h.drop(api.DropReset)
 		return
 	case flags&wire.ACK != 0: // second
-		h.reset(now, local, remote, s)
+		if flags&wire.SYN != 0 || !h.takeCookie(now, l, local, remote, s) {
+			h.reset(now, api.DropNoListener, local, remote, s)
+		}
 		return
 	case flags&wire.SYN == 0: // fourth
 		h.drop(api.DropNoAck)
@@ -99,13 +104,20 @@ func (h *Host) listen(now clock.Time, l *listening, w *timeWait, local, remote n
 		h.drop(api.DropMemory)
 		return
 	}
-	h.makeRoom(l)
 	id := h.identify(now, local, remote)
-	if w != nil {
+	loop := h.routes.IsOwn(remote.Addr())
+	if w == nil && h.wantsCookie(now, l) && l.responder.Cookie(now, &id.cookie, id.tsOffset, remote.Addr().Is6(), &s.TCP, &h.out) {
+		h.stats.CookiesSent++
+		e := entry{label: id.label, loop: loop}
+		h.replyTCP(local, remote, &h.out, &e)
+		return
+	}
+	h.makeRoom(l)
+	if w != nil { // its successor's ISS must lie beyond, which a cookie does not
 		id.iss = h.issAfter(id.iss, w.record.MinISS())
 		h.forget(w)
 	}
-	q := h.enqueue(l, &id, h.routes.IsOwn(remote.Addr()))
+	q := h.enqueue(l, &id, loop)
 	q.state = l.responder.Open(now, id.iss, id.tsOffset, remote.Addr().Is6(), &s.TCP, &h.out)
 	h.arm(&l.timer, l.responder.Deadline(&q.state))
 	h.replyHalfOpen(q)

@@ -204,7 +204,9 @@ func (h *Host) halfOpenSegment(now clock.Time, q *halfOpen, local, remote netip.
 	case tcp.HalfOpenForget:
 		h.dequeue(q)
 	case tcp.HalfOpenAccept:
-		if !h.takePlaces(l, s) {
+		if !h.takePlaces(l) {
+			h.counters.SegmentsIn++
+			releasePayload(s)
 			return
 		}
 		id, state := identity{key: q.place.key, label: q.label}, q.state
@@ -214,8 +216,8 @@ func (h *Host) halfOpenSegment(now clock.Time, q *halfOpen, local, remote netip.
 }
 
 // takePlaces takes what a connection of l needs to be established. Where that cannot
-// be had, the segment that would do it is counted and dropped.
-func (h *Host) takePlaces(l *listening, s *tcp.Segment) bool {
+// be had, it counts the segment that would do it as dropped.
+func (h *Host) takePlaces(l *listening) bool {
 	why := api.DropAcceptQueue
 	if take(&l.unfinished, 1, l.Backlog, defaultBacklog) {
 		if h.budget.takeFlow() {
@@ -224,9 +226,7 @@ func (h *Host) takePlaces(l *listening, s *tcp.Segment) bool {
 		l.unfinished.Add(-1)
 		why = api.DropMemory
 	}
-	h.counters.SegmentsIn++
 	h.drop(why)
-	releasePayload(s)
 	return false
 }
 

@@ -79,9 +79,17 @@ func NewResponder(now clock.Time, cfg *Config) *Responder {
 // Open takes a SYN in (RFC 9293, section 3.10.7.2), and puts the SYN-ACK into out.
 // Data that came with it will be sent again by the peer.
 func (r *Responder) Open(now clock.Time, iss, tsOffset uint32, v6 bool, syn *wire.TCP, out *Out) HalfOpen {
+	h := r.negotiate(now, tsOffset, v6, syn)
+	h.iss = iss
+	r.synAck(&h, h.tsNow(now), out)
+	return h
+}
+
+// negotiate takes the options of a SYN in.
+func (r *Responder) negotiate(now clock.Time, tsOffset uint32, v6 bool, syn *wire.TCP) HalfOpen {
 	o := &syn.Options
 	h := HalfOpen{
-		opened: now, repeated: now, iss: iss, irs: syn.Seq, tsOffset: tsOffset,
+		opened: now, repeated: now, irs: syn.Seq, tsOffset: tsOffset,
 		peerMSS: r.takeMSS(v6, o), peerWindow: syn.Window,
 	}
 	if v6 {
@@ -101,7 +109,6 @@ func (r *Responder) Open(now clock.Time, iss, tsOffset uint32, v6 bool, syn *wir
 	if r.ecn != cc.ECNOff && syn.Flags&(wire.ECE|wire.CWR) == wire.ECE|wire.CWR {
 		h.flags |= halfECN
 	}
-	r.synAck(&h, h.tsNow(now), out)
 	return h
 }
 

@@ -54,8 +54,9 @@ type Params struct {
 	NoTimestamps               bool
 	NoWindowScale              bool
 	ECN                        ECNPolicy
-	Autotune                   bool // buffers begin small and grow up to the flow's
-	NoRACK                     bool // detect losses by RFC 6675 in place of RFC 8985
+	SynCookies                 CookiePolicy // of listeners
+	Autotune                   bool         // buffers begin small and grow up to the flow's
+	NoRACK                     bool         // detect losses by RFC 6675 in place of RFC 8985
 }
 
 // Config is what one connection is made from. Flow's zero fields have been
