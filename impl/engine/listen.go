@@ -141,7 +141,7 @@ func (s *Stack) accept(sh *shard, now clock.Time, c *tcp.Conn) *Flow {
 		return nil
 	}
 	l := hl.User.(*listener)
-	f := newFlow(sh, c.Local(), c.Remote(), c.FlowConfig().Notify)
+	f := newFlow(sh, c.FlowConfig().Notify)
 	f.conn, f.state = c, api.StateSynReceived
 	c.User = f
 	s.clock.Go(func() {

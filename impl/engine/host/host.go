@@ -96,12 +96,15 @@ type Host struct {
 	spares       int
 	listeners    map[uint16]*listening
 
+	dialled       api.FlowConfig // options last dialled with
+	dialledShared sharing
+
 	timeWait      lookup[timeWait]
 	timeWaitFirst *timeWait // oldest
 	timeWaitLast  *timeWait
 
 	timers timerHeap
-	armed  uint64 // timers ever put into the heap, to order those due at one instant
+	armed  uint32 // timers ever put into the heap, to order those due at one instant
 
 	output     fifo[*entry] // may have something to send
 	changed    fifo[*entry] // may have events
@@ -166,6 +169,7 @@ func New(cfg *Config) (*Host, error) {
 	if h.ports, err = newPorts(c); err != nil {
 		return nil, err
 	}
+	c.Params = c.Params.WithDefaults()
 	h.loop = newLoopMark(&c.Secret)
 	key := derive(&c.Secret, purposeLookup, c.Seed)
 	h.conns = lookup[entry]{hashKey: key.long(0), place: func(e *entry) *place[entry] { return &e.place }}

@@ -37,6 +37,7 @@ func (l *Listener) Finished() { l.unfinished.Add(-1) }
 type listening struct {
 	*Listener
 	responder *tcp.Responder
+	shared    sharing
 	lanes     [tcp.MaxSynAcks]lane // its part of the SYN queue
 	queued    int                  // how many those are
 	timer     timer                // of the first in any lane

@@ -232,7 +232,7 @@ func (h *Host) takePlaces(l *listening) bool {
 
 // accept makes a connection of what was half-open: s completes its handshake.
 func (h *Host) accept(now clock.Time, l *listening, id *identity, state *tcp.HalfOpen, local, remote netip.AddrPort, s *tcp.Segment) {
-	cfg, e := h.config(now, local, remote, id, &l.Flow)
+	cfg, e := h.config(now, local, remote, id, &l.Flow, &l.shared)
 	conn := l.responder.Accept(now, cfg, state)
 	e.listener, e.phase = l, open
 	h.insert(e, conn)

@@ -64,8 +64,8 @@ func entryOf(c *tcp.Conn) *entry {
 }
 
 // config returns what a connection between local and remote is made from, and its
-// entry, which is not in the table yet.
-func (h *Host) config(now clock.Time, local, remote netip.AddrPort, id *identity, flow *api.FlowConfig) (*tcp.Config, *entry) {
+// entry, which is not in the table yet. shared is of all with those options.
+func (h *Host) config(now clock.Time, local, remote netip.AddrPort, id *identity, flow *api.FlowConfig, shared *sharing) (*tcp.Config, *entry) {
 	e := &entry{
 		place: place[entry]{key: id.key}, timer: timer{index: -1}, pathExpires: clock.Never,
 		label: id.label, loop: h.routes.IsOwn(remote.Addr()),
@@ -85,7 +85,39 @@ func (h *Host) config(now clock.Time, local, remote netip.AddrPort, id *identity
 		cfg.PathMTU = min(cfg.PathMTU, int64(p.MTU))
 		e.fragment, e.pathExpires = p.Fragment, p.Expires
 	}
+	s := &shared.link
+	if e.loop {
+		s = &shared.loop
+	}
+	if *s == nil {
+		*s = tcp.NewShared(cfg)
+	}
+	cfg.Shared = *s
 	return cfg, e
+}
+
+// A sharing has what connections with the same options share: those over the link,
+// and those to addresses of our own.
+type sharing struct{ link, loop *tcp.Shared }
+
+// sharingOf returns the sharing of connections that are dialled with flow. Only that
+// of the last options is remembered.
+func (h *Host) sharingOf(flow *api.FlowConfig) *sharing {
+	if f := &h.dialled; f.Congestion == "" || !sameOptions(f, flow) {
+		h.dialled, h.dialledShared = *flow, sharing{}
+	}
+	return &h.dialledShared
+}
+
+// sameOptions reports whether two flows have the same options, as far as that can be
+// known.
+func sameOptions(a, b *api.FlowConfig) bool {
+	if a.Keepalive != nil || b.Keepalive != nil || a.Notify != nil || b.Notify != nil {
+		return false
+	}
+	return a.NoDelay == b.NoDelay && a.SendBuffer == b.SendBuffer && a.ReceiveBuffer == b.ReceiveBuffer &&
+		a.UserTimeout == b.UserTimeout && a.TTL == b.TTL && a.DSCP == b.DSCP && a.MSS == b.MSS &&
+		a.Local == b.Local && a.Congestion == b.Congestion
 }
 
 // insert puts a connection into the table.
@@ -221,7 +253,7 @@ func (h *Host) Dial(now clock.Time, local, remote netip.AddrPort, cfg *api.FlowC
 		return nil, api.ErrPortInUse
 	}
 	old := h.timeWait.get(&key)
-	if old != nil && now.Sub(old.since) < timeWaitReuse {
+	if old != nil && now.Sub(old.record.Since()) < timeWaitReuse {
 		return nil, api.ErrPortInUse
 	}
 	if h.budget.full() || !h.budget.takeFlow() {
@@ -230,7 +262,7 @@ func (h *Host) Dial(now clock.Time, local, remote netip.AddrPort, cfg *api.FlowC
 	if old != nil {
 		id.iss = h.issAfter(id.iss, old.record.MinISS())
 	}
-	c, e := h.config(now, local, remote, &id, &flow)
+	c, e := h.config(now, local, remote, &id, &flow, h.sharingOf(&flow))
 	c.User = user
 	conn, err := tcp.NewActive(now, c)
 	if err != nil {

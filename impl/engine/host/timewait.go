@@ -21,7 +21,6 @@ type timeWait struct {
 	record       tcp.TimeWait
 	label        uint32
 	loop         bool
-	since        clock.Time
 	timer        timer
 	older, newer *timeWait
 }
@@ -31,7 +30,7 @@ type timeWait struct {
 // harm.
 func (h *Host) enterTimeWait(now clock.Time, e *entry) {
 	w := &timeWait{
-		place: place[timeWait]{key: e.place.key}, record: e.conn.TimeWait(), since: now, label: e.label, loop: e.loop,
+		place: place[timeWait]{key: e.place.key}, record: e.conn.TimeWait(), label: e.label, loop: e.loop,
 		timer: timer{index: -1},
 	}
 	w.timer.owner = w

@@ -34,10 +34,6 @@ type rateState struct {
 	round           uint64
 	roundEnd        uint64 // SND.NXT when the round began
 	last            int64  // bytes per second, of the last valid sample
-
-	// The newest transmission that the present ACK has delivered.
-	newest   txRec
-	hasNewer bool
 }
 
 // initialWindow is IW of RFC 6928, section 2; one segment if a SYN was lost
@@ -54,10 +50,10 @@ func (c *Conn) initialWindow() int64 {
 
 func (c *Conn) env(now clock.Time) *cc.Env {
 	return &cc.Env{
-		Local: c.cfg.Local, Remote: c.cfg.Remote,
+		Local: c.local, Remote: c.remote,
 		MSS: max(c.mss, 1), InitialWindow: c.initialWindow(), Now: now,
 		SRTT: c.rtt.srtt, MinRTT: c.rtt.min, SACK: c.sackOK,
-		Rand: c.cfg.Rand, Trace: func(string, float64) {},
+		Rand: c.rand, Trace: func(string, float64) {},
 	}
 }
 
@@ -74,7 +70,6 @@ func (c *Conn) checkController(now clock.Time) error {
 		c.chooseECN(ctl)
 	}
 	c.mss = mss
-	c.ctlName = c.cfg.Controller.Name()
 	return err
 }
 
@@ -85,7 +80,7 @@ func (c *Conn) startCongestionControl(now clock.Time) {
 		// changed its mind gets the least window rather than a panic.
 		ctl = fixedWindow(c.mss)
 	}
-	c.ctl, c.told, c.lossDetection = ctl, new(controllerEvents), new(lossDetection)
+	c.ctl, c.rand = ctl, nil
 	c.rate.deliveredAt, c.rate.firstSent = now, now
 	c.rate.roundEnd = c.sndNxt
 	c.ecn.end = c.sndNxt
@@ -143,8 +138,8 @@ func (c *Conn) stampSend(now clock.Time, r *txRec) {
 func (c *Conn) noteDelivered(now clock.Time, h *wire.TCP, r *txRec, n int64) {
 	c.rackDelivered(now, h, r)
 	c.undoOriginal(r)
-	if !c.rate.hasNewer || r.sentAt > c.rate.newest.sentAt || r.sentAt == c.rate.newest.sentAt && r.end > c.rate.newest.end {
-		c.rate.newest, c.rate.hasNewer = *r, true
+	if !c.hasNewer || r.sentAt > c.newest.sentAt || r.sentAt == c.newest.sentAt && r.end > c.newest.end {
+		c.newest, c.hasNewer = *r, true
 	}
 }
 
@@ -157,11 +152,11 @@ func (c *Conn) rateSample(now clock.Time, n int64) (s cc.RateSample) {
 	if c.rate.appLimitedUntil != 0 && c.rate.delivered > c.rate.appLimitedUntil {
 		c.rate.appLimitedUntil = 0
 	}
-	if !c.rate.hasNewer {
+	if !c.hasNewer {
 		return s
 	}
-	r := &c.rate.newest
-	c.rate.hasNewer = false
+	r := &c.newest
+	c.hasNewer = false
 	c.rate.firstSent = r.sentAt
 	s.PriorDelivered = r.delivered
 	s.Delivered = c.rate.delivered - r.delivered

@@ -40,14 +40,14 @@ const (
 
 // A Responder answers SYNs for a listener.
 type Responder struct {
-	p          Params
+	p          *Params
+	shared     *Shared
 	ttl, dscp  uint8
 	limit      clock.Time // how long a handshake may take
 	window     uint16     // to announce, like what follows
 	scale      uint8
 	mss4, mss6 uint16
 	ecn        cc.ECNMode
-	congestion string
 	counters   *Counters
 	sendBuffer int64
 	recvBuffer int64
@@ -68,10 +68,10 @@ func NewResponder(now clock.Time, cfg *Config) *Responder {
 	c.state = api.StateSynReceived
 	limit, _ := c.userTimeout()
 	return &Responder{
-		p: c.p, ttl: c.cfg.Flow.TTL, dscp: c.cfg.Flow.DSCP, limit: limit,
+		p: c.p, shared: c.cfg, ttl: c.cfg.Flow.TTL, dscp: c.cfg.Flow.DSCP, limit: limit,
 		window: c.windowField(wire.SYN), scale: c.rcvScale,
 		mss4: uint16(c.announcedMSS), mss6: uint16(c6.announcedMSS),
-		ecn: c.ecn.mode, congestion: c.ctlName, counters: c.cfg.Counters,
+		ecn: c.ecn.mode, counters: c.cfg.Counters,
 		sendBuffer: c.sendLimit(), recvBuffer: c.receiveLimit(),
 	}
 }
@@ -360,6 +360,9 @@ func (h *HalfOpen) InFlight(seq uint32) bool { return seq == h.iss }
 // handshake is to be given to it at once.
 func (r *Responder) Accept(now clock.Time, cfg *Config, h *HalfOpen) *Conn {
 	cfg.ISS, cfg.TSOffset = h.iss, h.tsOffset
+	if cfg.Shared == nil {
+		cfg.Shared = r.shared
+	}
 	c := newConn(h.opened, cfg)
 	c.passive = true
 	c.state = api.StateSynReceived
@@ -370,7 +373,6 @@ func (r *Responder) Accept(now clock.Time, cfg *Config, h *HalfOpen) *Conn {
 	}}}
 	c.takeSyn(h.opened, &syn)
 	c.ecn.mode, c.ecn.ok = r.ecn, h.flags&halfECN != 0
-	c.ctlName = r.congestion
 
 	// As if it had sent the SYN-ACK itself.
 	c.sndNxt = c.iss + 1
@@ -397,7 +399,7 @@ func (r *Responder) Accept(now clock.Time, cfg *Config, h *HalfOpen) *Conn {
 // Info returns a snapshot of h, as Conn.Info does.
 func (r *Responder) Info(now clock.Time, h *HalfOpen, local, remote netip.AddrPort) api.Info {
 	i := api.Info{
-		State: api.StateSynReceived, Src: local, Dst: remote, Congestion: r.congestion,
+		State: api.StateSynReceived, Src: local, Dst: remote, Congestion: r.shared.name,
 		InFlight: 1, SendWindow: int64(h.peerWindow), RecvWindow: int64(r.window),
 		RTO: r.Deadline(h).Sub(h.repeated), Backoff: int(h.retries),
 		SendMSS: int64(h.peerMSS), RecvMSS: int64(r.mss4),

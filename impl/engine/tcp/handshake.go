@@ -137,10 +137,10 @@ func (c *Conn) segmentSynSent(now clock.Time, s *Segment) {
 // unless timestamps tell).
 func (c *Conn) synSample(now clock.Time, h *wire.TCP) {
 	if c.synRexmits == 0 && !c.synAmbiguous {
-		c.rtt.sample(now, now.Sub(c.lastDataSent), 1, &c.p)
+		c.rtt.sample(now, now.Sub(c.lastDataSent), 1, c.p)
 	} else if c.tsOK && h.Options.HasTimestamps {
 		if d, ok := c.tsSample(now, h.Options.TSecr); ok {
-			c.rtt.sample(now, d, 1, &c.p)
+			c.rtt.sample(now, d, 1, c.p)
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 func (c *Conn) Info(now clock.Time) api.Info {
 	f := &c.cfg.Flow
 	i := api.Info{
-		State: c.state, Src: c.cfg.Local, Dst: c.cfg.Remote, Congestion: c.ctlName,
+		State: c.state, Src: c.local, Dst: c.remote, Congestion: c.cfg.name,
 		Cwnd:     c.cwnd,
 		InFlight: c.pipe(), SendWindow: c.sndWnd(), RecvWindow: max(0, c.rcvWnd()),
 		SendQueue:    int64(c.sq.end - min(max(c.sndUna, c.iss+1), c.sq.end)),

@@ -25,13 +25,7 @@ type rackState struct {
 	end    uint64        // RACK.end_seq
 	rtt    time.Duration // RACK.rtt
 
-	fack      uint64 // highest sequence number delivered (RACK.fack)
-	reordered bool   // reordering has been seen
-
-	mult       int64  // RACK.reo_wnd_mult
-	persist    int    // RACK.reo_wnd_persist
-	dsackRound uint64 // SND.NXT when mult last grew, or 0
-	dsack      bool   // the present ACK reports a duplicate
+	fack uint64 // highest sequence number delivered (RACK.fack)
 
 	// Retransmissions in the order in which they were sent. Records that were
 	// sent once are in that order anyway.
@@ -44,12 +38,13 @@ type resentRec struct {
 	sentAt     clock.Time
 }
 
-// lossDetection is what RFC 8985 and undoing need. It is allocated when the
-// handshake is complete.
-type lossDetection struct {
-	rack rackState
-	tlp  tlpState
-	undo undoState
+// reordering is what RACK has learnt about the path.
+type reordering struct {
+	reordered  bool   // reordering has been seen
+	dsack      bool   // the present ACK reports a duplicate
+	mult       uint8  // RACK.reo_wnd_mult
+	persist    uint8  // RACK.reo_wnd_persist
+	dsackRound uint64 // SND.NXT when mult last grew, or 0
 }
 
 // useRACK reports whether RACK detects losses here.
@@ -74,7 +69,7 @@ func (c *Conn) rackDelivered(now clock.Time, h *wire.TCP, r *txRec) {
 	case r.end > k.fack:
 		k.fack = r.end
 	case r.end < k.fack && r.flags&recEverRexmit == 0:
-		k.reordered = true
+		c.reo.reordered = true
 	}
 	rtt := now.Sub(r.sentAt)
 	if r.flags&recEverRexmit != 0 {
@@ -99,7 +94,7 @@ func (c *Conn) rackDelivered(now clock.Time, h *wire.TCP, r *txRec) {
 
 // rackReoWnd is the reordering window (RFC 8985, section 6.2, step 4).
 func (c *Conn) rackReoWnd() time.Duration {
-	k := &c.rack
+	k := &c.reo
 	if !k.reordered {
 		if c.phase == cc.Recovery || c.phase == cc.Loss || c.dupAcks >= dupThresh ||
 			c.sb.lossEdge(c.mss) > 0 {
@@ -112,7 +107,7 @@ func (c *Conn) rackReoWnd() time.Duration {
 // rackDuplicates lets the reordering window grow by reports of duplicates, at
 // most once a round trip (section 6.2, step 4).
 func (c *Conn) rackDuplicates() {
-	k := &c.rack
+	k := &c.reo
 	if k.dsackRound != 0 && c.sndUna >= k.dsackRound {
 		k.dsackRound = 0
 	}
@@ -125,7 +120,7 @@ func (c *Conn) rackDuplicates() {
 
 // rackLeave is called at the end of each recovery.
 func (c *Conn) rackLeave() {
-	k := &c.rack
+	k := &c.reo
 	if k.persist > 0 {
 		if k.persist--; k.persist == 0 {
 			k.mult = 1
@@ -261,7 +256,6 @@ func (c *Conn) onReorderTimeout(now clock.Time) {
 	}
 	c.rate.lost += lost
 	if c.phase == cc.Recovery || c.phase == cc.Loss {
-		c.lossCount += lost
 		return
 	}
 	c.beginRecovery(now, lost, inFlight, 0)

@@ -23,7 +23,7 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 		lost        int64
 		rtt         = time.Duration(-1)
 	)
-	c.rack.dsack = false
+	c.reo.dsack = false
 	if ack < c.sndUna {
 		// An old ACK. Its SACK blocks may still tell of a duplicate.
 		c.takeSack(now, h, ack, &sacked)
@@ -84,7 +84,7 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 	}
 	if delivered > 0 {
 		c.rate.lost += lost
-		e := &c.told.ack
+		e := &c.cfg.told.ack
 		*e = cc.AckEvent{
 			Now: now, Phase: c.phase,
 			CumAcked: cum, Sacked: sacked, Delivered: delivered, Lost: lost,
@@ -165,7 +165,7 @@ func (c *Conn) ackBytes(now clock.Time, h *wire.TCP, ack uint64) (fresh int64, r
 	}
 	if rtt >= 0 {
 		flight := int64(c.sndNxt-c.sndUna) + fresh
-		c.rtt.sample(now, rtt, (flight+2*c.mss-1)/(2*c.mss), &c.p)
+		c.rtt.sample(now, rtt, (flight+2*c.mss-1)/(2*c.mss), c.p)
 		rtt = c.rtt.last
 		c.backoff = 0
 	}
@@ -189,7 +189,7 @@ func (c *Conn) takeSack(now clock.Time, h *wire.TCP, ack uint64, sacked *int64) 
 			if c.stats.rexmits > c.stats.spurious {
 				c.stats.spurious++
 			}
-			c.rack.dsack = true
+			c.reo.dsack = true
 			c.undoDuplicate(b)
 			continue
 		}
@@ -274,7 +274,6 @@ func (c *Conn) detectLoss(now clock.Time, cum, sacked, delivered int64) (lost in
 			lost += c.loseHead()
 			c.forceRexmit = true
 		}
-		c.lossCount += lost
 	case cc.Loss:
 		// RFC 6675, section 5.1: no new episode before RecoveryPoint. But what
 		// was sent since may be lost as well.
@@ -335,7 +334,6 @@ func (c *Conn) beginRecovery(now clock.Time, lost, inFlight, delivered int64) {
 	}
 	c.tlp = tlpState{}
 	c.tm.stop(tmProbe)
-	c.lossCount = lost
 	c.phase = cc.Recovery
 	c.recoveryPoint, c.recover = c.sndNxt, c.sndNxt
 	c.rescued, c.rtoRestarted = false, false
@@ -357,11 +355,11 @@ func (c *Conn) beginRecovery(now clock.Time, lost, inFlight, delivered int64) {
 
 // congested tells the controller of an episode.
 func (c *Conn) congested(now clock.Time, kind cc.CongestionKind, lost, flight, inFlight int64, repeat bool) {
-	c.told.cong = cc.CongestionEvent{
+	c.cfg.told.cong = cc.CongestionEvent{
 		Now: now, Kind: kind, Lost: lost, FlightSize: flight,
 		InFlight: inFlight, SndNxt: c.sndNxt, Repeat: repeat,
 	}
-	c.ctl.OnCongestion(&c.told.cong)
+	c.ctl.OnCongestion(&c.cfg.told.cong)
 	c.maxFlight = flight
 	c.ecnReduced()
 	c.takeControl()
@@ -439,6 +437,9 @@ func (c *Conn) afterAck(now clock.Time, cum int64) {
 		c.tm.stop(tmPersist)
 	}
 	c.armProbe(now)
+	if c.sndUna == c.sndNxt {
+		c.restIfQuiet()
+	}
 	if !c.waiting() {
 		c.tm.stop(tmUser)
 	}

@@ -75,7 +75,7 @@ func (c *Conn) backedOff(d time.Duration, n int) time.Duration {
 
 // tsNow is the timestamp clock: milliseconds with a secret offset
 // (RFC 7323, section 5.4).
-func (c *Conn) tsNow(now clock.Time) uint32 { return timestamp(now) + c.cfg.TSOffset }
+func (c *Conn) tsNow(now clock.Time) uint32 { return timestamp(now) + c.tsOffset }
 
 func timestamp(now clock.Time) uint32 { return uint32(uint64(now) / uint64(time.Millisecond)) }
 

@@ -57,6 +57,8 @@ type Params struct {
 	SynCookies                 CookiePolicy // of listeners
 	Autotune                   bool         // buffers begin small and grow up to the flow's
 	NoRACK                     bool         // detect losses by RFC 6675 in place of RFC 8985
+
+	complete bool // WithDefaults has returned it
 }
 
 // Config is what one connection is made from. Flow's zero fields have been
@@ -76,6 +78,11 @@ type Config struct {
 	Budget            Budget
 	Counters          *Counters
 	User              any // the engine's flow, or the simulator's application
+
+	// Shared, if not nil, is what NewShared has made of such a Config. It then takes
+	// the place of all fields but the addresses, ISS, TSOffset, PathMTU, Rand and
+	// User.
+	Shared *Shared
 }
 
 // Segment is a segment received. The payload passes to the Conn.

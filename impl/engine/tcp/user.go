@@ -161,7 +161,7 @@ func (c *Conn) Configure(now clock.Time, f *api.FlowConfig) {
 		n.TTL = old.TTL
 	}
 	n.MSS, n.Local, n.Congestion = old.MSS, old.Local, old.Congestion // fixed
-	c.cfg.Flow = n
+	c.share(c.cfg.withFlow(&n))
 	if c.FullyClosed() {
 		return
 	}
