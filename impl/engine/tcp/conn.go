@@ -64,15 +64,16 @@ type Conn struct {
 	// Acknowledgements.
 	ackNow      bool
 	challenged  bool
+	tunes       bool // the buffers begin small; from the end of the handshake on
+	quickAcks   int32
 	ackPending  int64 // bytes received and not acknowledged
 	lastAckSent uint64
 	rcvMSS      int64 // estimate of the peer's segment size
 	lastSegLen  int64
-	quickAcks   int
 	challengeAt clock.Time
 
 	ecn  ecnState
-	tune *tuneState // nil if not wanted, or before the handshake is complete
+	tune *tuneState // from the first data on, if it tunes
 
 	// Options negotiated.
 	sackOK, tsOK, scaleOK bool
