@@ -738,7 +738,7 @@ func TestTimeWaitSize(t *testing.T) {
 	}
 	each := (heap() - before) / n
 	t.Logf("%d bytes for each record", each)
-	if each > 512 {
+	if each > 220 {
 		t.Errorf("%d bytes for each record in TIME-WAIT", each)
 	}
 	runtime.KeepAlive(l)

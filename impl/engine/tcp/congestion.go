@@ -100,7 +100,7 @@ func (w fixedWindow) Control() cc.Control {
 // takeControl asks the controller and holds what it says within bounds.
 func (c *Conn) takeControl() {
 	k := c.ctl.Control()
-	c.control = k
+	c.control = pace{k.Pacing, k.Quantum}
 	c.ssthresh = min(max(k.Ssthresh, c.mss), cc.NoThreshold)
 	if !c.engineLeads() {
 		c.cwnd = max(min(k.Cwnd, c.p.MaxWindow), c.mss)
@@ -185,6 +185,12 @@ func (c *Conn) roundTrip() bool {
 
 // ---- pacing ----
 
+// pace is the part of a cc.Control that is about pacing.
+type pace struct {
+	Pacing  cc.BytesPerSec
+	Quantum int64
+}
+
 // paced reports whether sending has to wait, and arms the timer if so.
 func (c *Conn) paced(now clock.Time) bool {
 	if c.control.Pacing <= 0 || c.paceAt <= now {
@@ -208,7 +214,7 @@ func (c *Conn) notePaced(now clock.Time, n int64) {
 }
 
 // quantum is the largest burst: by default what a millisecond carries.
-func (c *Conn) quantum(k cc.Control) int64 {
+func (c *Conn) quantum(k pace) int64 {
 	if k.Quantum > 0 {
 		return max(k.Quantum, c.mss)
 	}

@@ -104,7 +104,7 @@ type Conn struct {
 	synRexmits     int
 	progressAt     clock.Time
 	ctl            cc.Controller
-	control        cc.Control // what ctl said last
+	control        pace // what ctl said last, besides cwnd and ssthresh
 	cwnd           int64
 	ssthresh       int64
 	recover        uint64 // RFC 6582
@@ -136,8 +136,8 @@ type controllerEvents struct {
 type connStats struct {
 	bytesSent, bytesReceived, bytesRexmit uint64
 	segsSent, segsReceived                uint64
-	rexmits, spurious, dupAcks, timeouts  uint64
-	probes, undone                        uint64
+	rexmits, spurious                     uint64
+	dupAcks, timeouts, probes, undone     uint32
 }
 
 // newConn makes what active and passive connections have in common.

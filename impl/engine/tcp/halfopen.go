@@ -387,7 +387,7 @@ func (r *Responder) Accept(now clock.Time, cfg *Config, h *HalfOpen) *Conn {
 	c.challenged, c.challengeAt = h.flags&halfChallenged != 0, h.answered
 	n := uint64(h.retries)
 	c.stats.segsReceived, c.stats.segsSent = 1, 1+n
-	c.stats.rexmits, c.stats.timeouts = n, n
+	c.stats.rexmits, c.stats.timeouts = n, uint32(n)
 	if h.retries >= maxR1 {
 		c.softError(api.ErrTimeout)
 	}

@@ -24,7 +24,7 @@ func (c *Conn) Info(now clock.Time) api.Info {
 		BytesRetransmitted: c.stats.bytesRexmit, BytesAcked: c.Acked(),
 		SegmentsSent: c.stats.segsSent, SegmentsReceived: c.stats.segsReceived,
 		Retransmits: c.stats.rexmits, SpuriousRetransmits: c.stats.spurious,
-		DupAcks: c.stats.dupAcks, Timeouts: c.stats.timeouts,
+		DupAcks: uint64(c.stats.dupAcks), Timeouts: uint64(c.stats.timeouts),
 		DeliveryRate:    c.rate.last,
 		UrgentPending:   c.urgentPending(),
 		KeepaliveProbes: c.ka.sent, SoftError: c.softErr,
