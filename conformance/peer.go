@@ -89,6 +89,7 @@ func (w *Lab) Inject(raws ...[]byte) {
 			panic(fmt.Sprintf("BUG: the peer sends a packet of %d bytes", len(raw)))
 		}
 		w.trace.add(w.clk.Now(), "peer", raw)
+		w.oracle.heard(raw)
 		batch[i] = packetOf(raw)
 	}
 	w.port.deliver(batch)

@@ -588,7 +588,7 @@ var mirageMoreCases = []Case{
 		},
 	},
 	{
-		ID: "mirage/sequence-wrap-2^31", Level: OnWire, Source: "RFC 9293 section 3.4; mirage-tcpip", Title: "Sequence numbers wrap at 2^31 and at 2^32",
+		ID: "mirage/sequence-wrap-2^31", Level: OnWire, Source: "RFC 9293 section 3.4; mirage-tcpip", Title: "Sequence numbers wrap at 2^31 and at 2^32", Needs: InitialSequence,
 		Clause: "Data in and out of order across 2^31 and 2^32 is delivered, in both directions.",
 		Run: func(t *T) {
 			for _, edge := range []uint32{1 << 31, 0} {

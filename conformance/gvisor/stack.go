@@ -47,6 +47,7 @@ type stack struct {
 	cancel    context.CancelCauseFunc
 
 	settling sync.Mutex
+	stopped  bool // gVisor runs no more; guarded by settling
 }
 
 var _ api.Stack = (*stack)(nil)
@@ -116,7 +117,7 @@ func protocol(a netip.Addr) tcpip.NetworkProtocolNumber {
 func (s *stack) settle() {
 	s.settling.Lock()
 	defer s.settling.Unlock()
-	for {
+	for !s.stopped {
 		s.g.Pause()
 		s.g.Resume()
 		s.mu.Lock()
@@ -128,8 +129,8 @@ func (s *stack) settle() {
 		s.mu.Unlock()
 		again := false
 		for _, f := range flows {
+			f.update() // first: gVisor tells an error once
 			again = f.flush() || again
-			f.update()
 		}
 		for _, l := range listeners {
 			again = l.accept() || again
@@ -256,7 +257,12 @@ func (s *stack) Disconnect(ctx context.Context) {
 		l.ep.Close()
 	}
 	for _, f := range flows {
-		_ = f.CloseWrite()
+		if f.opened() {
+			_ = f.CloseWrite()
+		} else {
+			f.end(api.ErrDisconnected)
+			f.drop()
+		}
 	}
 	s.settle()
 	ctx, stop := s.env.Clock.WithTimeout(ctx, disconnectGrace)
@@ -271,6 +277,9 @@ func (s *stack) Disconnect(ctx context.Context) {
 	s.settle()
 	s.cancel(api.ErrDisconnected)
 	s.env.Link.Close()
+	s.settling.Lock()
+	defer s.settling.Unlock()
+	s.stopped = true
 	s.g.Close()
 	s.g.Wait()
 }
