@@ -215,6 +215,8 @@ func (s *stack) Dial(ctx context.Context, dst netip.AddrPort, cfg *api.FlowConfi
 	switch {
 	case err != nil:
 	case f.opened():
+		// gVisor arms its keepalive timer when a segment comes or an option is set.
+		f.ep.SocketOptions().SetKeepAlive(c.Keepalive != nil)
 		return f, nil
 	case f.ended():
 		if err = f.CloseReason(); err == nil || err == api.ErrReset {
