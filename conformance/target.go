@@ -144,4 +144,5 @@ type Deviation struct {
 	Reason  string // what it does instead
 	Source  string // the RFC clause or the documented behaviour that explains it
 	Failure string // text that every failure has; another failure is no deviation
+	Family  Family // in which it occurs; zero means both
 }

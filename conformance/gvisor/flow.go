@@ -143,6 +143,9 @@ func (f *flow) update() {
 			if reason == api.ErrClosed {
 				reason = nil
 			}
+			if reason == api.ErrAborted {
+				reason = api.ErrReset // our own aborts have been noted: in CLOSE-WAIT gVisor calls a reset so
+			}
 			f.end(reason)
 		}
 		f.s.remove(f)

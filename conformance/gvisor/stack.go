@@ -54,6 +54,8 @@ var _ api.Stack = (*stack)(nil)
 
 const nic = 1
 
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
 var processors sync.Mutex // guards GOMAXPROCS while it is changed
 
 func newStack(env *conformance.Env) (*stack, error) {
@@ -184,7 +186,7 @@ func (s *stack) Dial(ctx context.Context, dst netip.AddrPort, cfg *api.FlowConfi
 	if ctx.Err() != nil {
 		return fail(context.Cause(ctx))
 	}
-	if !dst.Addr().IsValid() || dst.Addr().IsUnspecified() || dst.Port() == 0 {
+	if a := dst.Addr(); !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || a == broadcast || dst.Port() == 0 {
 		return fail(api.ErrInvalidAddress)
 	}
 	q := &waiter.Queue{}
@@ -197,7 +199,8 @@ func (s *stack) Dial(ctx context.Context, dst netip.AddrPort, cfg *api.FlowConfi
 		ep.Close()
 		return fail(err)
 	}
-	if c.Local.IsValid() && (c.Local.Port() != 0 || !c.Local.Addr().IsUnspecified()) {
+	if c.Local.Port() != 0 || c.Local.Addr().IsValid() && !c.Local.Addr().IsUnspecified() {
+		ep.SocketOptions().SetReuseAddress(true)
 		if err := ep.Bind(fullAddress(c.Local)); err != nil {
 			ep.Close()
 			return fail(cause(err))
