@@ -115,6 +115,7 @@ var timerCases = []Case{
 		ID: "rfc9293/MUST-20", Level: OnWire, Source: "RFC 9293 section 3.8.3 (MUST-20, SHLD-9, SHLD-10, SHLD-11)", Title: "Trouble is reported at R1, and the connection given up at R2",
 		Clause: "Data that nobody acknowledges is retransmitted at least three times before the caller is told, and by default not given up within 100 s; in the end it is.",
 		Run: func(t *T) {
+			t.Takes(20 * time.Minute)
 			told := false
 			cfg := api.FlowConfig{Notify: func(_ api.Flow, r api.Readiness) { told = told || r&api.ReadyError != 0 }}
 			c := t.Lab(nil).Accept(Hello{Flow: cfg})
@@ -154,6 +155,7 @@ var timerCases = []Case{
 		ID: "rfc9293/MUST-21", Level: OnWire, Source: "RFC 9293 section 3.8.3 (MUST-21)", Title: "The user timeout can be set, and changed",
 		Clause: "FlowConfig.UserTimeout sets R2 of a connection, from the start or later.",
 		Run: func(t *T) {
+			t.Takes(time.Minute)
 			w := t.Lab(nil)
 			for _, d := range []time.Duration{20 * time.Second, 200 * time.Second} {
 				c := w.Accept(Hello{})

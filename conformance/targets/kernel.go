@@ -117,7 +117,7 @@ func (Kernel) Deviations() []conformance.Deviation {
 			Case:    "rfc9293/urgent-zero-window",
 			Reason:  "urgent data is not announced into a closed window at once",
 			Source:  "tcp_check_urg_mode of Linux; RFC 9293 section 3.8.5 differs",
-			Failure: "no announcement",
+			Failure: "announce",
 		},
 		{
 			Case:    "rfc9293/MUST-31",
@@ -184,6 +184,43 @@ func (Kernel) Deviations() []conformance.Deviation {
 			Reason:  "without SACK the first duplicate ACK lets two segments out",
 			Source:  "seen with Linux 6.18; RFC 3042 section 2 allows one",
 			Failure: "duplicate ACK 1 released 2000 new bytes",
+		},
+		{
+			Case:    "rfc9293/MUST-63",
+			Reason:  "a SYN from the network's broadcast address is answered",
+			Source:  "a TUN device has no broadcast address: it is point to point",
+			Failure: "unexpected answer",
+			Family:  conformance.IPv4,
+		},
+		{
+			Case:    "rfc9293/MUST-39",
+			Reason:  "after everything has been read a small buffer's window is not announced whole",
+			Source:  "Linux counts what segments take in memory, SO_RCVBUF in socket(7), and opens the window as data comes (tcp_rcv_space_adjust)",
+			Failure: "after everything has been read",
+		},
+		{
+			Case:    "rfc9293/SHLD-14",
+			Reason:  "a receiver that is out of memory takes its window back",
+			Source:  "tcp_select_window of Linux announces 0 when a segment could not be kept; RFC 9293 section 3.8.6 (SHLD-14), a SHOULD",
+			Failure: "right edge of the window went back",
+		},
+		{
+			Case:    "rfc9293/whole-window-out-of-order",
+			Reason:  "not all of a window fits out of order",
+			Source:  "Linux counts what segments take in memory, SO_RCVBUF in socket(7); RFC 9293 section 3.10.7.4 (SHLD-31), a SHOULD",
+			Failure: "no ACK of 32001",
+		},
+		{
+			Case:    "rfc9293/SHLD-27",
+			Reason:  "a hundred small writes fill the smallest send buffer",
+			Source:  "Linux counts what buffers take in memory, SO_SNDBUF in socket(7)",
+			Failure: "write of 100 bytes",
+		},
+		{
+			Case:    "robust/counted",
+			Reason:  "what was dropped is not counted by reason",
+			Source:  "no socket option of Linux tells",
+			Failure: "more dropped as",
 		},
 	}
 }
