@@ -38,10 +38,15 @@ func (c *Conn) updateSendWindow(seq, ack uint64, field uint16) (changed bool) {
 // rcvWnd returns what the peer may still send, as far as we ever announced.
 func (c *Conn) rcvWnd() int64 { return int64(c.rcvEdge - c.rcvNxt) }
 
+// maxRcvWnd returns the largest window that can be announced: without a scale a
+// buffer may be larger than that.
+func (c *Conn) maxRcvWnd() int64 { return min(c.receiveLimit(), 65535<<c.rcvScale) }
+
 // wantEdge returns where the right edge of the receive window would be if no
-// window had been announced before: memory that is free, counted honestly.
+// window had been announced before: memory that is free, counted honestly, as
+// far as it can be announced.
 func (c *Conn) wantEdge() uint64 {
-	return c.rcvNxt + uint64(max(0, c.receiveLimit()-c.rcvCharged))
+	return c.rcvNxt + uint64(max(0, min(c.receiveLimit()-c.rcvCharged, c.maxRcvWnd())))
 }
 
 // edgeMoves reports whether the right edge should be moved now: receiver silly
@@ -98,7 +103,7 @@ func (c *Conn) considerWindowUpdate() {
 	// A window that the peer may be running into is opened at once; otherwise
 	// the next ACK will do.
 	gain, seg := int64(c.wantEdge()-c.rcvEdge), c.segmentEstimate()
-	buf := c.receiveLimit()
+	buf := c.maxRcvWnd()
 	if c.rcvWnd() < seg || gain >= buf/4 || gain >= 2*seg && c.rcvWnd() < buf/2 {
 		c.ackNow = true
 	}
