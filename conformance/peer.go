@@ -33,7 +33,7 @@ type Lab struct {
 // Lab makes a stack and its peer. edit, if not nil, may change the stack's
 // environment.
 func (t *T) Lab(edit func(*Env)) *Lab {
-	w := &Lab{T: t, nextPort: 40000, w: t.clk.NewWaiter()}
+	w := &Lab{T: t, nextPort: uint16(20_000 + t.rand.IntN(30_000)), w: t.clk.NewWaiter()}
 	w.Host, w.Peer = addrA4, addrB4
 	if t.V6() {
 		w.Host, w.Peer = addrA6, addrB6
@@ -456,6 +456,20 @@ func Win(n uint16) Mod { return func(_ *Conn, s *Segment, _ *sendOptions) { s.Wi
 
 // Urg sets the urgent pointer.
 func Urg(n uint16) Mod { return func(_ *Conn, s *Segment, _ *sendOptions) { s.Urgent = n } }
+
+// IPECN sets the ECN field of the IP header: ECT0, ECT1 or CE.
+func IPECN(n uint8) Mod { return func(_ *Conn, s *Segment, _ *sendOptions) { s.TOS = s.TOS&^3 | n } }
+
+// The ECN field (RFC 3168, section 5).
+const (
+	notECT uint8 = iota
+	ect1
+	ect0
+	congestionExperienced
+)
+
+// ecnOf returns the ECN field of a segment's IP header.
+func ecnOf(s *Segment) uint8 { return s.TOS & 3 }
 
 // Opts adds raw options.
 func Opts(b []byte) Mod {

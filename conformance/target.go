@@ -125,6 +125,7 @@ type Env struct {
 	Seed      uint64 // of everything random, so that a run repeats
 	Flow      api.FlowConfig
 	Limits    Limits
+	AskECN    bool // dials ask for ECN; of targets with the capability ECN
 
 	// ISN, if not nil, chooses initial sequence numbers.
 	ISN func(local, remote netip.AddrPort, now clock.Time) uint32
