@@ -237,13 +237,14 @@ func (w *Lab) Listen(cfg *api.ListenConfig) *WirePort {
 
 // Hello is how the peer opens its side of a connection.
 type Hello struct {
-	MSS    int    // 0: 1460 or 1440; negative: no option
-	Scale  int    // 0: no option; negative: a shift of 0
-	SACK   bool   // permitted
-	TS     bool   // timestamps
-	Window uint16 // field of every segment; 0: 65535
-	ISS    uint32 // 0: random
-	Port   uint16 // of the peer; 0: a fresh one
+	MSS    int           // 0: 1460 or 1440; negative: no option
+	Scale  int           // 0: no option; negative: a shift of 0
+	SACK   bool          // permitted
+	TS     bool          // timestamps
+	Window uint16        // field of every segment; 0: 65535
+	ISS    uint32        // 0: random
+	Port   uint16        // of the peer; 0: a fresh one
+	RTT    time.Duration // that the handshake takes; 0: none
 	Flow   api.FlowConfig
 	Nagle  bool   // leave Nagle's algorithm on; otherwise small segments need not wait
 	Extra  []byte // more options of the SYN
@@ -332,6 +333,9 @@ func (w *Lab) Open(l *WirePort, h Hello) *Conn {
 	c.host = netip.AddrPortFrom(w.Host, l.Port)
 	c.SYN()
 	c.SYNACK()
+	if h.RTT > 0 {
+		w.Sleep(h.RTT)
+	}
 	c.Send(ACK)
 	f, err := l.Flows.Take(w.Timeout(time.Minute))
 	if err != nil {
@@ -435,6 +439,7 @@ type sendOptions struct {
 	bare  bool // no timestamps
 	n     int  // bytes of the pattern, put in last
 	tsval *uint32
+	tsecr *uint32
 }
 
 // Seq sets the relative sequence number, and leaves the next one as it is.
@@ -482,6 +487,20 @@ func NoTS(_ *Conn, _ *Segment, o *sendOptions) { o.bare = true }
 // TSval sets the timestamp.
 func TSval(v uint32) Mod { return func(_ *Conn, _ *Segment, o *sendOptions) { o.tsval = &v } }
 
+// TSecr sets the timestamp that is echoed.
+func TSecr(v uint32) Mod { return func(_ *Conn, _ *Segment, o *sendOptions) { o.tsecr = &v } }
+
+// SACKed adds blocks, in relative numbers of the stack's stream, two by two.
+func SACKed(edges ...uint32) Mod {
+	return func(c *Conn, s *Segment, _ *sendOptions) {
+		var rs []Range
+		for i := 0; i+1 < len(edges); i += 2 {
+			rs = append(rs, Range{c.irs + edges[i], c.irs + edges[i+1]})
+		}
+		s.Options = append(s.Options, optSACK(rs...)...)
+	}
+}
+
 // build makes the next segment of c.
 func (c *Conn) build(flags Flags, mods ...Mod) *Segment {
 	s := &Segment{Src: c.peer, Dst: c.host, Flags: flags, Seq: c.iss + c.snd, Window: c.win}
@@ -497,7 +516,11 @@ func (c *Conn) build(flags Flags, mods ...Mod) *Segment {
 		if o.tsval != nil {
 			val = *o.tsval
 		}
-		s.Options = append(optTimestamps(val, c.tsRecent), s.Options...)
+		ecr := c.tsRecent
+		if o.tsecr != nil {
+			ecr = *o.tsecr
+		}
+		s.Options = append(optTimestamps(val, ecr), s.Options...)
 	}
 	if o.n > 0 {
 		s.Payload = pattern(int(s.Seq-c.iss)-1, o.n)
