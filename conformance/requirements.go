@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"io"
 	"regexp"
 	"slices"
 	"strings"
@@ -120,6 +121,31 @@ func Covers(keep func(*Requirement) bool) (c Coverage) {
 		}
 	}
 	return c
+}
+
+// WriteCoverage says how many of the MUSTs of RFC 9293 can be observed and have a case,
+// and lists those that cannot, with the reason.
+func WriteCoverage(w io.Writer) error {
+	must := func(r *Requirement) bool { return r.RFC == 9293 && r.Must() }
+	c, all := Covers(must), Covers(nil)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d MUSTs in RFC 9293: %d can be observed, %d of them have a case of their own\n", c.All, c.Observable, c.Covered)
+	reasons := map[string][]string{}
+	var order []string
+	for _, r := range Requirements() {
+		if must(&r) && r.Unseen != "" {
+			if reasons[r.Unseen] == nil {
+				order = append(order, r.Unseen)
+			}
+			reasons[r.Unseen] = append(reasons[r.Unseen], r.Name())
+		}
+	}
+	for _, why := range order {
+		fmt.Fprintf(&b, "not observed: %s: %s\n", strings.Join(reasons[why], ", "), why)
+	}
+	fmt.Fprintf(&b, "%d requirements in all: %d can be observed, %d of them have cases\n", all.All, all.Observable, all.Covered)
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 const (
