@@ -124,7 +124,7 @@ func TestMatrix(t *testing.T) {
 	}
 	defer out.Close()
 	killed := map[string][]string{}
-	for _, m := range mutants() {
+	for _, m := range append(mutants(), caseMutants()...) {
 		start := time.Now()
 		n := 0
 		for i := range Cases() {

@@ -264,7 +264,7 @@ var found = map[string]string{
 // a fault of the kind that it is there to find.
 func TestMutants(t *testing.T) {
 	byName := map[string]*mutant{}
-	for _, m := range mutants() {
+	for _, m := range append(mutants(), caseMutants()...) {
 		byName[m.name] = &m
 	}
 	for i := range Cases() {

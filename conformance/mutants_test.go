@@ -28,6 +28,7 @@ type mutant struct {
 	env   func(e *Env)
 	stack func(s api.Stack) api.Stack
 	cc    cc.Factory
+	tcp   func(p *tcp.Params)
 }
 
 // mutation is the state of a mutant.
@@ -80,6 +81,9 @@ func (t mutantTarget) New(env *Env) (api.Stack, error) {
 	var p tcp.Params
 	if e.AskECN {
 		p.ECN = tcp.ECNOn
+	}
+	if t.m.tcp != nil {
+		t.m.tcp(&p)
 	}
 	s, err := engine.New(engine.Config{
 		Params: p,

@@ -124,7 +124,7 @@ var clockCases = []Case{
 			c := t.Lab(nil).Accept(Hello{})
 			for range 6 {
 				t.Sleep(t.between(0, 2*time.Minute))
-				n := t.size(1, 3000)
+				n := t.size(1, 1000)
 				from := c.rcv
 				c.Written(n)
 				c.GotData(0, from+uint32(n))
