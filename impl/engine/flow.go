@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
 )
 
@@ -36,13 +37,18 @@ func newFlow(s *shard, src, dst netip.AddrPort, notify func(api.Flow, api.Readin
 }
 
 // Dst implements api.Flow (D1).
-func (f *Flow) Dst() netip.AddrPort { return f.dst }
+func (f *Flow) Dst() netip.AddrPort {
+	if fault.On("destination-is-source") {
+		return f.src
+	}
+	return f.dst
+}
 
 // Src implements api.Flow (D1).
 func (f *Flow) Src() netip.AddrPort { return f.src }
 
 func (f *Flow) fail(op string, err error) error {
-	if err == nil || err == io.EOF {
+	if err == nil || err == io.EOF && !fault.On("end-of-file-wrapped") || fault.On("errors-bare") {
 		return err
 	}
 	return &api.Error{Op: op, Src: f.src, Dst: f.dst, Err: err}
@@ -135,7 +141,14 @@ func (f *Flow) WriteUrgent(ctx context.Context, b *api.Buffer) error {
 func (f *Flow) write(ctx context.Context, bs []*api.Buffer, o tcp.WriteOptions, acked bool) error {
 	bs = nonEmpty(bs)
 	now := f.shard.enter()
+	if fault.On("write-checks-context-first") && ctx.Err() != nil {
+		f.shard.leave(now)
+		return f.fail("write", context.Cause(ctx))
+	}
 	end, now, err := f.enqueue(ctx, now, bs, o)
+	if fault.On("write-waits-for-acknowledgment") {
+		acked = true
+	}
 	if err == nil && acked && len(bs) > 0 {
 		now, err = f.waitAcked(ctx, now, end)
 	}
@@ -227,8 +240,11 @@ func (f *Flow) Close(ctx context.Context) error {
 		}
 		now, ended = f.closed.wait(ctx, f.shard, now)
 	}
-	if f.conn.FullyClosed() {
+	if f.conn.FullyClosed() && !fault.On("close-hides-reset") {
 		ended = f.conn.CloseReason()
+	}
+	if fault.On("close-aborts-with-context") && ctx.Err() != nil {
+		f.abort(now, api.ErrAborted)
 	}
 	f.shard.leave(now)
 	return f.fail("close", ended)
@@ -245,6 +261,9 @@ func (f *Flow) CloseWrite() error {
 func (f *Flow) closeWrite(now clock.Time) {
 	f.conn.CloseWrite(now)
 	f.shard.touch(now, f.conn)
+	if fault.On("close-leaves-writers-blocked") {
+		return
+	}
 	f.writable.wake() // those who wait for room get ErrClosed
 }
 
@@ -270,6 +289,11 @@ func (f *Flow) Orphan() {
 // Abort implements api.Flow.
 func (f *Flow) Abort() {
 	now := f.shard.enter()
+	if fault.On("abort-as-close") {
+		f.closeWrite(now)
+		f.shard.leave(now)
+		return
+	}
 	f.abort(now, api.ErrAborted)
 	f.shard.leave(now)
 }
@@ -277,6 +301,9 @@ func (f *Flow) Abort() {
 func (f *Flow) abort(now clock.Time, reason error) {
 	f.conn.Abort(now, reason)
 	f.shard.touch(now, f.conn)
+	if fault.On("abort-leaves-blocked") {
+		return
+	}
 	f.wakeAll()
 }
 
@@ -292,6 +319,9 @@ func (f *Flow) wakeAll() {
 func (f *Flow) CloseReason() error {
 	f.shard.mu.Lock()
 	defer f.shard.exit()
+	if fault.On("close-reason-forgotten") {
+		return nil
+	}
 	return f.conn.CloseReason()
 }
 

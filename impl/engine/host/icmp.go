@@ -7,6 +7,7 @@ import (
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
 	"github.com/sluicenet/sluice/api/link"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/ip"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
 	"github.com/sluicenet/sluice/impl/engine/wire"
@@ -65,6 +66,9 @@ func (h *Host) icmp(now clock.Time, pkt *ip.Packet, p *link.Packet) {
 // echo answers a ping (RFC 1122, section 3.2.2.6; RFC 4443, section 4.2). Pings of
 // multicast and broadcast addresses do not get here.
 func (h *Host) echo(pkt *ip.Packet, p *link.Packet, m wire.ICMP) {
+	if fault.On("echo-unanswered") {
+		return
+	}
 	f := ipHeader{
 		src: pkt.Dst, dst: pkt.Src, proto: pkt.Proto, payload: pkt.Len - pkt.HeaderLen,
 		ttl: h.flow.TTL, tos: pkt.TOS &^ 3, mayFragment: true,
@@ -107,6 +111,10 @@ func (h *Host) icmpError(now clock.Time, pkt *ip.Packet, m wire.ICMP, quoted []b
 		return
 	}
 	e := h.conns[tupleOf(q.Local, q.Remote)]
+	if fault.On("icmp-for-any-connection") && e == nil && h.order.Len() > 0 {
+		e = h.order.Front().Value.(*entry)
+		_, q.Seq = q.Seq, e.conn.Unacknowledged()
+	}
 	if e == nil || ended(e) {
 		h.drop(api.DropICMP)
 		return
@@ -124,6 +132,9 @@ func (h *Host) icmpError(now clock.Time, pkt *ip.Packet, m wire.ICMP, quoted []b
 		reported = 65535
 	}
 	path := ip.ReportedMTU(pkt.Is6(), reported, q.Len, h.cfg.MinPathMTU)
+	if fault.On("pmtu-not-remembered") {
+		defer h.paths.Forget(e.conn.Remote().Addr())
+	}
 	if path.MTU >= h.cfg.MTU {
 		h.drop(api.DropICMP) // the link itself carries no more
 		return
@@ -157,6 +168,9 @@ func icmpMeaning(is6 bool, m wire.ICMP) (kind tcp.ICMPKind, err error, ok bool) 
 			return tcp.ICMPSoft, api.ErrUnreachable, true
 		}
 		return 0, nil, false
+	}
+	if fault.On("source-quench-obeyed") && m.Type == wire.ICMPv4SourceQuench {
+		return tcp.ICMPSoft, api.ErrUnreachable, true
 	}
 	switch m.Type {
 	case wire.ICMPv4Unreachable:

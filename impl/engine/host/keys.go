@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 )
 
 // What a derived secret is for. Two purposes never see the same one.
@@ -49,6 +50,14 @@ func derive(secret *[32]byte, purpose uint8, what any) secretWords {
 // RFC 9293, section 3.4.1, MUST-8, MUST-9): a clock of four microseconds and the
 // keyed hash of its addresses.
 func isn(now clock.Time, s *secretWords) uint32 {
+	switch {
+	case fault.On("isn-without-clock"):
+		return s.word(0)
+	case fault.On("isn-clock-slow"):
+		return uint32(time.Duration(now)/(400*time.Microsecond)) + s.word(0)
+	case fault.On("isn-without-hash"):
+		return uint32(time.Duration(now) / (4 * time.Microsecond))
+	}
 	return uint32(time.Duration(now)/(4*time.Microsecond)) + s.word(0)
 }
 

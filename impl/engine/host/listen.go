@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
@@ -42,13 +43,34 @@ type listening struct {
 
 // Listen registers l; Unlisten removes it, and resets its half-open connections.
 // That no port has two listeners is the caller's care.
-func (h *Host) Listen(l *Listener) { h.listeners[l.Port] = &listening{Listener: l} }
+func (h *Host) Listen(l *Listener) {
+	h.listeners[l.Port] = &listening{Listener: l}
+	if fault.On("listen-resets-connections") {
+		for _, e := range h.conns {
+			if e.conn.Local().Port() == l.Port {
+				e.conn.Abort(0, api.ErrAborted)
+				h.touch(e)
+			}
+		}
+	}
+}
 
 // Unlisten undoes Listen. Connections that were established live on.
 func (h *Host) Unlisten(now clock.Time, l *Listener) {
 	ln := h.listeners[l.Port]
 	if ln == nil || ln.Listener != l {
 		return
+	}
+	if fault.On("unlisten-ignored") {
+		return
+	}
+	if fault.On("unlisten-resets-flows") {
+		for _, e := range h.conns {
+			if e.conn.Local().Port() == l.Port {
+				e.conn.Abort(now, api.ErrAborted)
+				h.touch(e)
+			}
+		}
 	}
 	delete(h.listeners, l.Port)
 	for el := ln.queue.Front(); el != nil; el = el.Next() {
@@ -62,6 +84,16 @@ func (h *Host) Unlisten(now clock.Time, l *Listener) {
 // section 3.10.7.2). w, if not nil, is the record in TIME-WAIT whose place a SYN
 // may take.
 func (h *Host) listen(now clock.Time, l *listening, w *timeWait, local, remote netip.AddrPort, s *tcp.Segment) {
+	if fault.On("listen-without-syn") {
+		s.TCP.Flags |= wire.SYN
+		s.TCP.Flags &^= wire.ACK | wire.FIN
+	}
+	if fault.On("listen-answers-reset") && s.TCP.Flags&wire.RST != 0 {
+		s.TCP.Flags &^= wire.RST
+	}
+	if fault.On("listen-ack-silent") && s.TCP.Flags&wire.ACK != 0 {
+		return
+	}
 	switch flags := s.TCP.Flags; {
 	case flags&wire.RST != 0: // first
 		h.drop(api.DropReset)
@@ -86,7 +118,11 @@ func (h *Host) listen(now clock.Time, l *listening, w *timeWait, local, remote n
 		return
 	}
 	h.makeRoom(now, l)
-	c, e := h.config(now, local, remote, &l.Flow)
+	flow := &l.Flow
+	if fault.On("listener-options-ignored") {
+		flow = &h.flow
+	}
+	c, e := h.config(now, local, remote, flow)
 	if w != nil {
 		c.ISS = h.issAfter(c.ISS, w.record.MinISS())
 	}
@@ -116,7 +152,7 @@ func (h *Host) listen(now clock.Time, l *listening, w *timeWait, local, remote n
 // where that is empty, the newcomer gets a place beyond the limit, so that no
 // shard is locked out. That is at most one place for each shard.
 func (h *Host) makeRoom(now clock.Time, l *listening) {
-	for !take(&l.halfOpen, 1, l.HalfOpen, defaultHalfOpen) {
+	for !take(&l.halfOpen, 1, l.HalfOpen, defaultHalfOpen) && !fault.On("half-open-unbounded") {
 		if !h.evict(now, &l.queue) {
 			l.halfOpen.Add(1)
 			break

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/ip"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
 )
@@ -64,6 +65,9 @@ type entry struct {
 func (h *Host) config(now clock.Time, local, remote netip.AddrPort, flow *api.FlowConfig) (*tcp.Config, *entry) {
 	key := tupleOf(local, remote)
 	secret := derive(&h.cfg.Secret, purposeConnection, key)
+	if fault.On("isn-hash-without-ports") {
+		secret = derive(&h.cfg.Secret, purposeConnection, tuple{local: key.local, remote: key.remote})
+	}
 	e := &entry{
 		key: key, timer: timer{index: -1}, pathExpires: clock.Never,
 		label: secret.word(2) & 0xfffff, loop: h.routes.IsOwn(remote.Addr()),
@@ -200,6 +204,11 @@ func (h *Host) Dial(now clock.Time, local, remote netip.AddrPort, cfg *api.FlowC
 		return nil, err
 	}
 	remote = netip.AddrPortFrom(remote.Addr().Unmap().WithZone(""), remote.Port())
+	if fault.On("connection-pair-reused") {
+		if e := h.conns[tupleOf(local, remote)]; e != nil {
+			h.remove(e)
+		}
+	}
 	src, err := h.Route(remote.Addr(), local.Addr())
 	if err != nil {
 		return nil, err
@@ -220,6 +229,9 @@ func (h *Host) Dial(now clock.Time, local, remote netip.AddrPort, cfg *api.FlowC
 	old := h.timeWait[key]
 	if old != nil && now.Sub(old.since) < timeWaitReuse {
 		return nil, api.ErrPortInUse
+	}
+	if fault.On("flows-uncounted") {
+		h.budget.flows.Add(1)
 	}
 	if h.budget.full() || !h.budget.takeFlow() {
 		return nil, api.ErrNoMemory

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sluicenet/sluice/api/cc"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
@@ -44,6 +45,10 @@ type rateState struct {
 // (RFC 5681, section 3.1).
 func (c *Conn) initialWindow() int64 {
 	switch {
+	case fault.On("initial-window-large"):
+		return 30 * c.mss
+	case fault.On("initial-window-after-lost-syn") && c.synRexmits > 0:
+		return 10 * c.mss
 	case c.synRexmits > 0:
 		return c.mss
 	case c.p.InitialWindow > 0:

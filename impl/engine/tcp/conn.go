@@ -6,6 +6,7 @@ import (
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/cc"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
@@ -210,6 +211,9 @@ func (c *Conn) Gone() bool { return c.state == api.StateClosed }
 // FullyClosed reports that the peer has closed and has acknowledged our close, or
 // that the connection has ended otherwise (C4).
 func (c *Conn) FullyClosed() bool {
+	if fault.On("close-waits-for-own-fin-only") && c.state == api.StateFinWait2 {
+		return true
+	}
 	return c.state == api.StateClosed || c.state == api.StateTimeWait
 }
 

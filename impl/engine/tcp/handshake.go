@@ -3,6 +3,7 @@ package tcp
 import (
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
@@ -53,14 +54,32 @@ func (c *Conn) takeSyn(now clock.Time, s *Segment) {
 	c.rcvEdge = max(c.rcvEdge, c.rcvNxt)
 	c.rcvMSS = 0
 	o := &s.TCP.Options
+	if fault.On("mss-ignored") {
+		o.HasMSS, o.MSS = true, 1460
+	}
+	if fault.On("options-of-syn-not-required") {
+		o.SACKPermitted, o.HasTimestamps, o.HasWindowScale = true, true, true
+	}
+	if fault.On("sack-without-permission") {
+		o.SACKPermitted = true
+	}
+	if fault.On("ts-unasked") {
+		o.HasTimestamps = true
+	}
 	c.sackOK = c.sackOK && o.SACKPermitted
 	if c.tsOK = c.tsOK && o.HasTimestamps; c.tsOK {
 		c.tsRecent, c.tsRecentAt, c.hasTSRecent = o.TSval, now, true
 	}
 	// RFC 7323, section 2.2: scaling is used if both sent the option, and never
 	// in the window field of a SYN.
-	if c.scaleOK = c.scaleOK && o.HasWindowScale; c.scaleOK {
+	if c.scaleOK = c.scaleOK && (o.HasWindowScale || fault.On("scale-unasked")); c.scaleOK {
 		c.sndScale = min(o.WindowScale, maxWindowScale)
+		if fault.On("scale-above-14") {
+			c.sndScale = o.WindowScale
+		}
+		if fault.On("scale-of-peer-ignored") {
+			c.sndScale = 0
+		}
 	} else {
 		c.sndScale, c.rcvScale = 0, 0
 	}
@@ -69,11 +88,20 @@ func (c *Conn) takeSyn(now clock.Time, s *Segment) {
 	if c.v6 {
 		c.peerMSS = 1220
 	}
+	if fault.On("mss-default-large") {
+		c.peerMSS = 1400
+	}
+	if fault.On("mss-tiny-obeyed") {
+		c.p.MinMSS = 1
+	}
 	if o.HasMSS {
 		c.peerMSS = max(int64(o.MSS), c.p.MinMSS)
 	}
 	c.updateMSS()
 	c.sndEdge = c.sndUna + uint64(s.TCP.Window)
+	if fault.On("scale-in-syn") {
+		c.sndEdge = c.sndUna + uint64(s.TCP.Window)<<c.sndScale
+	}
 	c.sndWl1, c.sndWl2 = c.irs, c.sndUna
 	c.maxSndWnd = int64(s.TCP.Window)
 }
@@ -85,8 +113,17 @@ func (c *Conn) segmentSynSent(now clock.Time, s *Segment) {
 	// First, check the ACK bit.
 	if h.Flags&wire.ACK != 0 {
 		ack := unwrap(c.sndUna, h.Ack)
+		if fault.On("syn-sent-any-ack") {
+			ack = c.sndNxt
+		}
+		if fault.On("syn-sent-rst-any-ack") && h.Flags&wire.RST != 0 {
+			ack = c.sndNxt
+		}
 		if ack <= c.iss || ack > c.sndNxt {
 			c.drop(api.DropBadAck)
+			if fault.On("syn-sent-reset-answered") {
+				c.replyReset(now, s)
+			}
 			if h.Flags&wire.RST == 0 {
 				c.replyReset(now, s)
 			}
@@ -96,16 +133,22 @@ func (c *Conn) segmentSynSent(now clock.Time, s *Segment) {
 	}
 	// Second, check the RST bit.
 	if h.Flags&wire.RST != 0 {
-		if !ackOK {
+		if !ackOK && !fault.On("syn-sent-rst-without-ack") {
 			c.drop(api.DropReset)
+			return
+		}
+		if fault.On("refusal-ignored") {
 			return
 		}
 		c.end(api.ErrRefused)
 		return
 	}
 	// Fourth, check the SYN bit.
-	if h.Flags&wire.SYN == 0 {
+	if h.Flags&wire.SYN == 0 && !(fault.On("syn-sent-opened-by-ack") && ackOK) {
 		c.drop(api.DropNoAck)
+		return
+	}
+	if fault.On("simultaneous-open-ignored") && !ackOK {
 		return
 	}
 	c.lastRecv = now
@@ -139,7 +182,7 @@ func (c *Conn) segmentSynSent(now clock.Time, s *Segment) {
 // synSample takes the RTT of the handshake (Karn: not of a SYN sent twice,
 // unless timestamps tell).
 func (c *Conn) synSample(now clock.Time, h *wire.TCP) {
-	if c.synRexmits == 0 {
+	if c.synRexmits == 0 || fault.On("karn-ignored") {
 		c.rtt.sample(now, now.Sub(c.lastSend), 1, &c.p)
 	} else if c.tsOK && h.Options.HasTimestamps {
 		if d, ok := c.tsSample(now, h.Options.TSecr); ok {
@@ -152,7 +195,7 @@ func (c *Conn) synSample(now clock.Time, h *wire.TCP) {
 func (c *Conn) pollSyn(now clock.Time, out *Out) {
 	c.synDue = false
 	flags := wire.SYN
-	if c.state == api.StateSynReceived {
+	if c.state == api.StateSynReceived && !(fault.On("simultaneous-open-without-ack") && !c.passive) {
 		flags |= wire.ACK
 	}
 	first := c.sndNxt == c.iss
@@ -165,9 +208,15 @@ func (c *Conn) pollSyn(now clock.Time, out *Out) {
 	out.TCP.Flags |= c.ecnSyn(flags)
 	o := &out.TCP.Options
 	o.HasMSS, o.MSS = true, uint16(c.announcedMSS) // SHLD-5, MAY-3
+	if fault.On("mss-not-sent") || fault.On("mss-not-in-syn-ack") && flags&wire.ACK != 0 {
+		o.HasMSS = false
+	}
 	o.SACKPermitted = c.sackOK
 	if c.scaleOK {
 		o.HasWindowScale, o.WindowScale = true, c.rcvScale
+	}
+	if fault.On("syn-ack-again-without-options") && !first {
+		*o = wire.TCPOptions{}
 	}
 	if !c.tm.armed(tmRetransmit) {
 		c.tm[tmRetransmit] = now.Add(c.currentRTO())
@@ -176,6 +225,9 @@ func (c *Conn) pollSyn(now clock.Time, out *Out) {
 
 // onSynTimeout retransmits a SYN or SYN-ACK (MUST-22).
 func (c *Conn) onSynTimeout(now clock.Time) {
+	if fault.On("syn-not-retransmitted") || fault.On("syn-ack-not-retransmitted") && c.passive {
+		return
+	}
 	if c.passive && c.synRexmits+1 >= maxSynAcks {
 		c.end(api.ErrTimeout)
 		return
@@ -189,6 +241,13 @@ func (c *Conn) onSynTimeout(now clock.Time) {
 
 // segmentSynReceivedAck is the fifth check of section 3.10.7.4 in SYN-RECEIVED.
 func (c *Conn) segmentSynReceivedAck(now clock.Time, s *Segment, seq, ack uint64) bool {
+	if fault.On("syn-received-any-ack") {
+		ack = c.sndNxt
+	}
+	if fault.On("syn-received-bad-ack-ends") && (ack <= c.sndUna || ack > c.sndNxt) {
+		c.end(api.ErrReset)
+		return false
+	}
 	if ack <= c.sndUna || ack > c.sndNxt {
 		c.drop(api.DropBadAck)
 		c.replyReset(now, s)

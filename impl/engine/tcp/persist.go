@@ -3,6 +3,7 @@ package tcp
 import (
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 )
 
 // persisting reports that there is something to send and the peer's window is
@@ -22,7 +23,16 @@ func (c *Conn) onPersistTimeout(now clock.Time) {
 		c.giveUp(api.ErrTimeout)
 		return
 	}
-	c.persistBack++
+	if fault.On("zero-window-not-probed") {
+		return
+	}
+	if fault.On("persist-gives-up") && c.persistBack > 10 {
+		c.giveUp(api.ErrTimeout)
+		return
+	}
+	if !fault.On("persist-without-backoff") {
+		c.persistBack++
+	}
 	c.probeDue = true
 }
 
@@ -30,6 +40,9 @@ func (c *Conn) onPersistTimeout(now clock.Time) {
 func (c *Conn) armPersist(now clock.Time) {
 	if !c.tm.armed(tmPersist) && !c.probeDue {
 		c.tm[tmPersist] = now.Add(c.backedOff(c.rtt.rto, c.persistBack))
+		if fault.On("persist-first-late") && c.persistBack == 0 {
+			c.tm[tmPersist] = now.Add(20 * c.rtt.rto)
+		}
 	}
 }
 
@@ -40,7 +53,7 @@ func (c *Conn) windowOpened() {
 	c.tm.stop(tmPersist)
 	c.probeDue = false
 	c.persistBack = 0
-	if c.sndUna < c.sndNxt {
+	if c.sndUna < c.sndNxt && !fault.On("probe-not-repeated") {
 		c.renoSacked = 0
 		c.withoutWatch(func() { c.sb.loseAll(false) })
 	}

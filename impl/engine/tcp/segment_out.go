@@ -6,6 +6,7 @@ import (
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/cc"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
@@ -42,7 +43,14 @@ func (c *Conn) Poll(now clock.Time, out *Out) bool {
 		// RFC 9293, section 3.8.4: SEG.SEQ = SND.NXT-1, no data (SHLD-12).
 		c.kaDue = false
 		c.ka.sent++
+		if fault.On("keepalive-with-new-number") {
+			c.header(now, out, c.sndNxt, wire.ACK)
+			return true
+		}
 		c.header(now, out, c.sndNxt-1, wire.ACK)
+		if fault.On("keepalive-with-data") {
+			out.Payload, out.Len = append(out.Payload, *api.NewBuffer([]byte{0})), 1
+		}
 	case (c.ackNow || c.announceUp) && c.state != api.StateSynSent && !(c.state == api.StateSynReceived && c.sndNxt == c.iss):
 		c.announceUp = false
 		c.header(now, out, c.sndNxt, wire.ACK)
@@ -60,12 +68,18 @@ func (c *Conn) header(now clock.Time, out *Out, seq uint64, flags wire.Flags) {
 	h.SrcPort, h.DstPort = c.cfg.Local.Port(), c.cfg.Remote.Port()
 	h.Seq, h.Flags = uint32(seq), flags
 	h.Window = c.windowField(flags)
-	if c.tsOK {
+	if fault.On("mss-on-data") && flags&wire.SYN == 0 {
+		h.Options.HasMSS, h.Options.MSS = true, 1460
+	}
+	if c.tsOK && !(fault.On("ts-missing-on-data") && flags&wire.SYN == 0) {
 		h.Options.HasTimestamps, h.Options.TSval = true, c.tsNow(now)
 	}
 	if flags&wire.ACK != 0 {
 		h.Ack = uint32(c.rcvNxt)
 		h.Options.TSecr = c.tsRecent
+		if fault.On("ts-echo-zero") {
+			h.Options.TSecr = 0
+		}
 		if flags&wire.SYN == 0 {
 			h.Flags |= c.ecnEcho()
 			c.fillSack(&h.Options)
@@ -75,6 +89,12 @@ func (c *Conn) header(now clock.Time, out *Out, seq uint64, flags wire.Flags) {
 		c.tm.stop(tmDelack)
 	}
 	out.TTL, out.DSCP = c.cfg.Flow.TTL, c.cfg.Flow.DSCP
+	if fault.On("ttl-ignored") {
+		out.TTL = defaultTTL
+	}
+	if fault.On("dscp-ignored") {
+		out.DSCP = 0
+	}
 	c.lastSend = now
 	c.stats.segsSent++
 	c.cfg.Counters.SegmentsOut++
@@ -86,7 +106,13 @@ func (c *Conn) pollReset(now clock.Time, out *Out) {
 		SrcPort: c.cfg.Local.Port(), DstPort: c.cfg.Remote.Port(),
 		Seq: c.rstSeq, Ack: c.rstAck, Flags: c.rstFlags,
 	}
-	if c.tsOK && c.rstFlags&wire.ACK != 0 { // RFC 7323, section 3.2
+	if fault.On("abort-without-reset") {
+		out.TCP.Flags = wire.ACK
+	}
+	if fault.On("abort-with-wrong-number") {
+		out.TCP.Seq += 100_000
+	}
+	if c.tsOK && c.rstFlags&wire.ACK != 0 && !fault.On("ts-missing-on-reset") { // RFC 7323, section 3.2
 		out.TCP.Options.HasTimestamps = true
 		out.TCP.Options.TSval, out.TCP.Options.TSecr = c.tsNow(now), c.tsRecent
 	}
@@ -100,7 +126,7 @@ func (c *Conn) pollReset(now clock.Time, out *Out) {
 // pollData sends what is lost, or else what is new, as far as the peer's window,
 // cwnd, pacing, Nagle's algorithm and silly window avoidance allow.
 func (c *Conn) pollData(now clock.Time, out *Out) bool {
-	if c.persisting() {
+	if c.persisting() && !fault.On("zero-window-as-loss") {
 		c.limit = limitRwnd
 		c.tm.stop(tmRetransmit)
 		c.armPersist(now)
@@ -110,6 +136,9 @@ func (c *Conn) pollData(now clock.Time, out *Out) bool {
 		return true
 	}
 	room := c.cwnd - c.pipe()
+	if fault.On("cwnd-ignored") {
+		room = 1 << 30
+	}
 	if c.undo.frto == frtoProve && c.phase == cc.Loss && !c.forceRexmit {
 		// RFC 5682, section 3.1, step 2b: new data instead of retransmissions, to
 		// see whether what was sent before the timeout arrives.
@@ -121,7 +150,8 @@ func (c *Conn) pollData(now clock.Time, out *Out) bool {
 		}
 		c.undo.frto = frtoOff
 	}
-	if i, ok := c.sb.nextLost(); ok && c.sb.live()[i].start < c.sndEdge {
+	if i, ok := c.sb.nextLost(); ok && c.sb.live()[i].start < c.sndEdge && !fault.On("nothing-retransmitted") &&
+		!(fault.On("shrunken-window-not-retransmitted") && c.usable() < 0) && !(fault.On("fin-not-retransmitted") && c.sb.live()[i].end > c.sq.end) {
 		r := &c.sb.live()[i]
 		if !c.forceRexmit && room < min(r.len(), c.mss) && c.pipe() > 0 {
 			c.noteLimit(limitCwnd)
@@ -129,6 +159,9 @@ func (c *Conn) pollData(now clock.Time, out *Out) bool {
 		}
 		if !c.forceRexmit && c.paced(now) {
 			return false
+		}
+		if fault.On("timeout-resends-everything") && c.phase == cc.Loss {
+			room = 1 << 20
 		}
 		c.retransmit(now, out, i, max(room, c.mss))
 		return true
@@ -169,6 +202,9 @@ func (c *Conn) pollNew(now clock.Time, out *Out, room int64) bool {
 		c.noteLimit(limitOther)
 		return false
 	}
+	if fault.On("limited-transmit-off") && c.phase == cc.Disorder {
+		return false
+	}
 	wnd := c.usable()
 	if wnd <= 0 { // full, or shrunk: SHLD-15
 		c.noteLimit(limitRwnd)
@@ -184,6 +220,12 @@ func (c *Conn) pollNew(now clock.Time, out *Out, room int64) bool {
 		return false
 	}
 	n = min(n, max(room, size))
+	if fault.On("segments-half-size") {
+		n = min(n, max(size/2, 1))
+	}
+	if fault.On("segment-for-each-write") {
+		n = min(n, c.sq.first(c.sndNxt))
+	}
 	if tail := n % size; tail != 0 && n > size {
 		// Full-sized segments only (SHLD-28), but for the end of the queue if it
 		// may go now.
@@ -196,9 +238,9 @@ func (c *Conn) pollNew(now clock.Time, out *Out, room int64) bool {
 		case n < avail:
 			// The window is what makes it small: RFC 9293, section 3.8.6.2.1
 			// (MUST-38), with Fs = 1/2 and an override timer.
-			if 2*n < c.maxSndWnd && !c.override {
+			if 2*n < c.maxSndWnd && !c.override && !fault.On("sender-silly-window") {
 				c.noteLimit(limitRwnd)
-				if !c.tm.armed(tmOverride) {
+				if !c.tm.armed(tmOverride) && !fault.On("sws-override-never") {
 					c.tm[tmOverride] = now.Add(min(max(c.rtt.rto, 100*time.Millisecond), time.Second))
 				}
 				return false
@@ -222,6 +264,16 @@ func (c *Conn) pollNew(now clock.Time, out *Out, room int64) bool {
 // segment is unacknowledged, so that it never waits for a delayed ACK of a
 // full one.
 func (c *Conn) smallMayGo(n int64, fin bool) bool {
+	switch {
+	case fault.On("nagle-off"):
+		return true
+	case fault.On("nagle-always"):
+		return fin || c.minshall <= c.sndUna
+	case fault.On("nodelay-write-waits"):
+		return fin || c.cfg.Flow.NoDelay || c.minshall <= c.sndUna
+	case fault.On("small-segments-wait-for-ever"):
+		return fin || c.cfg.Flow.NoDelay || c.noDelayEnd >= c.sndNxt+uint64(n)
+	}
 	return fin || c.cfg.Flow.NoDelay || c.minshall <= c.sndUna ||
 		c.noDelayEnd >= c.sndNxt+uint64(n) || c.sndUp > c.sndNxt
 }
@@ -229,6 +281,9 @@ func (c *Conn) smallMayGo(n int64, fin bool) bool {
 // segmentSize returns the payload of a full segment: the effective MSS, less the
 // SACK blocks that it has to carry.
 func (c *Conn) segmentSize() int64 {
+	if fault.On("mss-ignores-sack-blocks") {
+		return c.mss
+	}
 	return max(c.mss-sackOptionLen(c.sackBlocks()), 1)
 }
 
@@ -249,7 +304,7 @@ func (c *Conn) sendNew(now clock.Time, out *Out, n, size int64, fin bool) {
 	c.restartAfterIdle(now)
 	flags := wire.ACK
 	last := c.sndNxt+uint64(n) == c.sq.end
-	if last && n > 0 {
+	if last && n > 0 && !fault.On("psh-missing") {
 		flags |= wire.PSH // MUST-61
 	}
 	r := txRec{start: c.sndNxt, end: c.sndNxt + uint64(n)}
@@ -263,6 +318,9 @@ func (c *Conn) sendNew(now clock.Time, out *Out, n, size int64, fin bool) {
 	c.announceUp = false
 	c.payload(out, c.sndNxt, n, size)
 	c.ecnMark(out, n)
+	if fault.On("data-does-not-acknowledge") {
+		c.ackNow = true
+	}
 	c.stampSend(now, &r)
 	c.sb.push(r)
 	c.sndNxt = r.end
@@ -306,6 +364,13 @@ func (c *Conn) retransmit(now clock.Time, out *Out, i int, most int64) {
 	c.header(now, out, r.start, flags)
 	c.urgentField(&out.TCP, r.start)
 	c.payload(out, r.start, data, size)
+	if fault.On("retransmission-shifted") && data > 8 && r.start > c.sndUna-1 {
+		out.Payload = c.sq.views(out.Payload[:0], r.start+4, data-4)
+		out.Payload = c.sq.views(out.Payload, r.start, 4)
+	}
+	if fault.On("ecn-ect-on-retransmission") && c.ecn.ok {
+		out.ECN = codepointECT0
+	}
 	c.stampSend(now, r)
 	c.sb.resent(r)
 	c.rackResent(r)
@@ -343,7 +408,7 @@ func (c *Conn) sent(now clock.Time, n int64) {
 	if c.cwnd-c.pipe() < c.mss {
 		c.cwndLimited = c.sndNxt
 	}
-	if !c.tm.armed(tmRetransmit) { // RFC 6298, (5.1)
+	if !c.tm.armed(tmRetransmit) && !fault.On("rto-never") { // RFC 6298, (5.1)
 		c.tm[tmRetransmit] = now.Add(c.currentRTO())
 	}
 	c.armProbe(now)
@@ -357,7 +422,7 @@ func (c *Conn) restartAfterIdle(now clock.Time) {
 		return
 	}
 	idle := now.Sub(c.lastDataSent)
-	if idle <= c.rtt.rto {
+	if idle <= c.rtt.rto || fault.On("idle-restart-off") {
 		return
 	}
 	if o, ok := c.ctl.(cc.IdleObserver); ok {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
@@ -23,10 +24,18 @@ type TimeWait struct {
 	tsOK, challenged bool
 }
 
+// timeWait is 2 MSL.
+func (c *Conn) timeWait() time.Duration {
+	if fault.On("time-wait-short") {
+		return 5 * time.Second
+	}
+	return c.p.TimeWait
+}
+
 func (c *Conn) buildTimeWait(now clock.Time) {
 	c.tw = TimeWait{
 		counters: c.cfg.Counters,
-		deadline: now.Add(c.p.TimeWait), length: c.p.TimeWait, interval: c.p.ChallengeInterval,
+		deadline: now.Add(c.timeWait()), length: c.timeWait(), interval: c.p.ChallengeInterval,
 		challengeAt: c.challengeAt, challenged: c.challenged,
 		sndNxt: uint32(c.sndNxt), rcvNxt: uint32(c.rcvNxt),
 		tsOK: c.tsOK, tsRecent: c.tsRecent, tsRecentAt: c.tsRecentAt, tsOff: c.cfg.TSOffset,
@@ -62,6 +71,13 @@ func (t *TimeWait) Segment(now clock.Time, s *Segment, out *Out) TimeWaitVerdict
 }
 
 func (t *TimeWait) segment(now clock.Time, h *wire.TCP, length uint32, out *Out) TimeWaitVerdict {
+	if fault.On("time-wait-reset-ends") && h.Flags&wire.RST != 0 {
+		t.deadline = now
+		return TimeWaitDrop
+	}
+	if fault.On("time-wait-silent") {
+		return TimeWaitDrop
+	}
 	switch {
 	case h.Flags&wire.RST != 0:
 		// RFC 1337, fix 1: a RST does not cut TIME-WAIT short.
@@ -71,7 +87,7 @@ func (t *TimeWait) segment(now clock.Time, h *wire.TCP, length uint32, out *Out)
 		// RFC 6191 and RFC 1122, section 4.2.2.13 (MAY-2, SHLD-4): a new
 		// connection if nothing of the old one can be taken for its own: a later
 		// timestamp, or without timestamps a sequence number beyond the old ones.
-		if t.reusable(now, h) {
+		if t.reusable(now, h) && !fault.On("time-wait-never-reused") || fault.On("time-wait-always-reused") {
 			return TimeWaitReuse
 		}
 	case h.Flags&wire.ACK == 0:
@@ -88,7 +104,9 @@ func (t *TimeWait) segment(now clock.Time, h *wire.TCP, length uint32, out *Out)
 	if fin && end == t.rcvNxt && !t.oldTimestamp(h) {
 		// RFC 9293, section 3.10.7.4: a retransmission of the remote FIN.
 		// Acknowledge it, and restart the 2 MSL timeout.
-		t.deadline = now.Add(t.length)
+		if !fault.On("time-wait-not-restarted") {
+			t.deadline = now.Add(t.length)
+		}
 		t.reply(now, out)
 		return TimeWaitReply
 	}
@@ -109,7 +127,7 @@ func (t *TimeWait) oldTimestamp(h *wire.TCP) bool {
 }
 
 func (t *TimeWait) reusable(now clock.Time, h *wire.TCP) bool {
-	if t.tsOK && h.Options.HasTimestamps {
+	if t.tsOK && h.Options.HasTimestamps && !fault.On("time-wait-reused-by-number-only") {
 		if d := int32(h.Options.TSval - t.tsRecent); d > 0 {
 			return true
 		} else if d < 0 {
@@ -139,4 +157,9 @@ func (t *TimeWait) Deadline() clock.Time { return t.deadline }
 // MinISS returns the least initial sequence number that a connection replacing
 // this one may use, on either end: beyond everything that the old one may
 // have sent into the peer's window (RFC 1122, section 4.2.2.13).
-func (t *TimeWait) MinISS() uint32 { return t.sndNxt + 65535 + 2 }
+func (t *TimeWait) MinISS() uint32 {
+	if fault.On("time-wait-reused-with-old-number") {
+		return t.sndNxt - 1<<20
+	}
+	return t.sndNxt + 65535 + 2
+}
