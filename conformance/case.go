@@ -82,6 +82,7 @@ func groups() [][]Case {
 		closingCases, keepaliveWireCases, urgentCases, isnCases, ipCases, dropCases, icmpCases,
 		headerCases, openingCases, reportCases, flowCases, leftoverCases,
 		ecnCases, selectiveCases, congestionCases, rackCases, windowLawCases, clockCases, scaleCases, blindMoreCases, pathCases,
+		strictCases, strictIPCases, strictAPICases,
 	}
 }
 

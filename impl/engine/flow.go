@@ -301,9 +301,6 @@ func (f *Flow) Abort() {
 func (f *Flow) abort(now clock.Time, reason error) {
 	f.conn.Abort(now, reason)
 	f.shard.touch(now, f.conn)
-	if fault.On("abort-leaves-blocked") {
-		return
-	}
 	f.wakeAll()
 }
 

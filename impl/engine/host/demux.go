@@ -33,9 +33,6 @@ func (h *Host) segment(now clock.Time, pkt *ip.Packet, p *link.Packet, b []byte)
 		GSOSize: p.Offload.GSOSize,
 		CE:      pkt.TOS&3 == 3,
 	}
-	if fault.On("no-listener-port-only") {
-		remote = netip.AddrPortFrom(remote.Addr(), max(remote.Port(), 1))
-	}
 	h.demux(now, local, remote, &s)
 }
 

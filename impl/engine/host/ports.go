@@ -65,7 +65,8 @@ func (h *Host) Ports(now clock.Time, local netip.Addr, remote netip.AddrPort) it
 			i := (begin + n) % h.ports.count
 			port := h.ports.first + uint16(permute(i, h.ports.count, &keys))
 			if fault.On("ports-in-order") {
-				port = h.ports.first + uint16(i)
+				h.ports.table[0]++
+				port = h.ports.first + uint16(h.ports.table[0]%h.ports.count)
 			}
 			if fault.On("ports-few") && n > 1000 {
 				return

@@ -110,7 +110,7 @@ func (h *Host) remove(e *entry) {
 	}
 	e.removed = true
 	h.unqueue(e)
-	if e.phase != halfOpen {
+	if e.phase != halfOpen && !fault.On("flows-uncounted") {
 		h.budget.flows.Add(-1)
 	}
 	delete(h.conns, e.key)
@@ -229,9 +229,6 @@ func (h *Host) Dial(now clock.Time, local, remote netip.AddrPort, cfg *api.FlowC
 	old := h.timeWait[key]
 	if old != nil && now.Sub(old.since) < timeWaitReuse {
 		return nil, api.ErrPortInUse
-	}
-	if fault.On("flows-uncounted") {
-		h.budget.flows.Add(1)
 	}
 	if h.budget.full() || !h.budget.takeFlow() {
 		return nil, api.ErrNoMemory

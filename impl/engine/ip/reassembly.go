@@ -137,7 +137,7 @@ func (r *Reassembler) Add(now clock.Time, p *Packet, b []byte) (whole []byte, f 
 		return nil, f
 	case overlapping:
 		if fault.On("fragments-overlap-taken") {
-			d.have -= len(data)
+			d.have = maxPacket // there may be holes
 			break
 		}
 		r.kill(d)

@@ -99,9 +99,6 @@ func (c *Conn) takeSyn(now clock.Time, s *Segment) {
 	}
 	c.updateMSS()
 	c.sndEdge = c.sndUna + uint64(s.TCP.Window)
-	if fault.On("scale-in-syn") {
-		c.sndEdge = c.sndUna + uint64(s.TCP.Window)<<c.sndScale
-	}
 	c.sndWl1, c.sndWl2 = c.irs, c.sndUna
 	c.maxSndWnd = int64(s.TCP.Window)
 }
@@ -165,6 +162,9 @@ func (c *Conn) segmentSynSent(now clock.Time, s *Segment) {
 	c.synDue = false
 	c.sndUna = c.iss + 1
 	c.sndEdge = c.sndUna + uint64(h.Window)
+	if fault.On("scale-in-syn") {
+		c.sndEdge = c.sndUna + uint64(h.Window)<<c.sndScale
+	}
 	c.sndWl2 = c.sndUna
 	c.synSample(now, h)
 	c.establish(now)

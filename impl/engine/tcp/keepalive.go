@@ -65,9 +65,6 @@ func (c *Conn) AskKeepalive(now clock.Time) (k api.Keepalive, idle time.Duration
 	if c.busy() && !fault.On("keepalive-while-busy") {
 		return k, 0, 0, true
 	}
-	if fault.On("keepalive-idle-from-sending") {
-		return k, now.Sub(max(c.lastRecv, c.lastSend)), c.ka.sent, true
-	}
 	return k, now.Sub(c.lastRecv), c.ka.sent, true
 }
 

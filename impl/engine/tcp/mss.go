@@ -76,7 +76,7 @@ func sackOptionLen(n int) int64 {
 // SetPathMTU lowers what a segment may be, or raises it again up to the link's.
 func (c *Conn) SetPathMTU(now clock.Time, mtu int64) {
 	least := int64(minMTU4)
-	if c.v6 {
+	if c.v6 && !fault.On("pmtu-without-floor") {
 		least = minMTU6
 	}
 	mtu = min(max(mtu, least), c.cfg.LinkMTU)
@@ -178,6 +178,9 @@ func (c *Conn) packetTooBig(now clock.Time, mtu int64) {
 	}
 	if fault.On("packet-too-big-ignored") {
 		return
+	}
+	if fault.On("pmtu-without-floor") {
+		least = 100
 	}
 	mtu = max(mtu, least)
 	if mtu >= c.pathMTU {

@@ -33,7 +33,7 @@ func worthKeeping(b *api.Buffer) bool {
 	if fault.On("pages-hoarded") {
 		return true
 	}
-	return b.MemSize() <= 2*int64(b.Len()) && (b.Len() >= largePage || b.Exclusive())
+	return b.MemSize() <= 2*int64(b.Len()) && (b.Len() >= largePage || b.Exclusive() || fault.On("read-shares-memory"))
 }
 
 // rcvBuf is a buffer of which the first used bytes hold data.

@@ -42,8 +42,8 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 	if closed && c.sndWnd() > 0 {
 		c.windowOpened()
 	}
-	if _, persistToo := c.userTimeout(); (!persistToo || fault.On("user-timeout-not-while-persisting")) && (c.sndEdge < c.sndNxt && !fault.On("shrunken-window-times-out") ||
-		c.sndWnd() == 0 && !fault.On("persist-times-out")) {
+	if _, persistToo := c.userTimeout(); (!persistToo || fault.On("user-timeout-not-while-persisting")) && (c.sndEdge < c.sndNxt || c.sndWnd() == 0) &&
+		!(fault.On("shrunken-window-times-out") && c.sndEdge+1 < c.sndNxt) && !(fault.On("persist-times-out") && c.sndWnd() == 0) {
 		// The peer answers, though it takes nothing (MUST-37, SHLD-17).
 		c.progressAt = now
 		c.retries = 0
@@ -96,6 +96,9 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 	if c.engineLeads() && !fault.On("prr-off") {
 		c.prrAck(delivered, cum > 0 && lost == 0)
 	}
+	if fault.On("growth-by-duplicates") && cum == 0 && pure {
+		delivered = c.mss
+	}
 	if delivered > 0 {
 		c.rate.lost += lost
 		e := &c.told.ack
@@ -126,7 +129,7 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 		if fault.On("growth-unused-window") {
 			e.CwndLimited = true
 		}
-		if fault.On("growth-by-duplicates") {
+		if fault.On("growth-by-duplicates") && cum == 0 {
 			e.CwndLimited, e.Phase = true, cc.Open
 		}
 		if fault.On("growth-never") {
@@ -512,7 +515,7 @@ func (c *Conn) afterAck(now clock.Time, cum int64) {
 		}
 		c.rtoRestarted = true
 	}
-	if l := c.sb.live(); cum > 0 && len(l) > 0 && l[0].flags&recSacked != 0 && !fault.On("reneging-not-noticed") {
+	if l := c.sb.live(); cum > 0 && len(l) > 0 && l[0].flags&recSacked != 0 {
 		// RFC 2018, section 8: an ACK that ends where something was reported: it
 		// has been discarded. What the timeout does for that need not wait for
 		// the whole of it; just long enough for ACKs that were reordered.

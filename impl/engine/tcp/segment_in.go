@@ -193,9 +193,6 @@ func (c *Conn) acceptable(now clock.Time, s *Segment, seq *uint64) bool {
 		// Also at the very edge: a peer that has filled the window sends its
 		// acknowledgements from there.
 		ok = c.rcvNxt <= *seq && *seq <= c.rcvEdge
-		if fault.On("acceptability-edge-excluded") && c.rcvNxt < c.rcvEdge {
-			ok = ok && *seq < c.rcvEdge
-		}
 		if fault.On("zero-window-deaf") && c.rcvWnd() == 0 || fault.On("zero-window-drops-rst") && c.rcvWnd() == 0 && h.Flags&wire.RST != 0 {
 			return false
 		}

@@ -153,15 +153,15 @@ func (c *Conn) pollData(now clock.Time, out *Out) bool {
 	if i, ok := c.sb.nextLost(); ok && c.sb.live()[i].start < c.sndEdge && !fault.On("nothing-retransmitted") &&
 		!(fault.On("shrunken-window-not-retransmitted") && c.usable() < 0) && !(fault.On("fin-not-retransmitted") && c.sb.live()[i].end > c.sq.end) {
 		r := &c.sb.live()[i]
+		if fault.On("timeout-resends-everything") && c.phase == cc.Loss {
+			c.forceRexmit = true
+		}
 		if !c.forceRexmit && room < min(r.len(), c.mss) && c.pipe() > 0 {
 			c.noteLimit(limitCwnd)
 			return false
 		}
 		if !c.forceRexmit && c.paced(now) {
 			return false
-		}
-		if fault.On("timeout-resends-everything") && c.phase == cc.Loss {
-			room = 1 << 20
 		}
 		c.retransmit(now, out, i, max(room, c.mss))
 		return true

@@ -108,7 +108,9 @@ func (c *Conn) CloseWrite(now clock.Time) {
 		c.setState(api.StateLastAck)
 	}
 	c.finQueued = !fault.On("close-without-fin")
-	c.events |= EventWrite // blocked writers fail (W4)
+	if !fault.On("close-leaves-writers-blocked") {
+		c.events |= EventWrite // blocked writers fail (W4)
+	}
 	c.watchUser(now)
 }
 

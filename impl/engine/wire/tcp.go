@@ -213,9 +213,6 @@ func ParseTCP(b []byte) (t TCP, headerLen int, ok bool) {
 	if fault.On("options-off-syn-ignored") && t.Flags&SYN == 0 {
 		t.Options = TCPOptions{}
 	}
-	if fault.On("option-length-illegal-refused") && !legalOptions(b[TCPMinHeaderLen:headerLen]) {
-		return TCP{}, 0, false
-	}
 	return t, headerLen, true
 }
 
@@ -240,7 +237,7 @@ func (o *TCPOptions) parse(b []byte) {
 		}
 		// A length below 2 would not advance, and one past the end is a lie:
 		// nothing after it can be trusted.
-		if len(b) < 2 || b[1] < 2 || int(b[1]) > len(b) {
+		if len(b) < 2 || b[1] < 2 || int(b[1]) > len(b) && !fault.On("option-length-trusted") {
 			return
 		}
 		kind, opt := b[0], b[:b[1]]
