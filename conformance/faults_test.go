@@ -334,6 +334,11 @@ func TestFaults(t *testing.T) {
 		}
 	}
 	report := summarise(faults)
+	for _, id := range report.Uncovering {
+		if *faultsOnly == "" {
+			t.Errorf("%s: no fault that it finds", id)
+		}
+	}
 	for _, f := range faults {
 		for _, id := range f.Cases {
 			if w, ran := why[task{f.Name, id}]; ran && !slices.Contains(f.Failed, id) {

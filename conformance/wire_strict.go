@@ -13,6 +13,90 @@ import (
 // purpose, one requirement after another.
 var strictCases = []Case{
 	{
+		ID: "rfc9293/3.1-unknown-first", Level: OnWire, Source: "RFC 9293 section 3.1 (MUST-6, MUST-68)", Title: "Options behind an unknown one are understood",
+		Clause: "An unknown option in front of the MSS option is skipped by its length: segments have the size that the latter asks for.",
+		Run: func(t *T) {
+			unknown := []byte{253, 8, 1, 2, 3, 4, 5, 6, 200, 4, 0, 9}
+			c := t.Lab(nil).Accept(Hello{MSS: -1, Extra: append(unknown, optMSS(700)...)})
+			c.Written(3000)
+			segs := c.GotData(time.Second, 3001)
+			if n := len(segs[0].Payload); n != 700 {
+				t.Fatalf("a segment of %d bytes; the MSS option behind the unknown ones says 700", n)
+			}
+			c.AckAll()
+			c.Alive()
+		},
+	},
+	{
+		ID: "rfc6298/3-backoff-stays", Level: OnWire, Source: "RFC 6298 section 3, 5.5; RFC 9293 section 3.8.1 (MUST-18)", Title: "The timer stays backed off until there is a sample",
+		Clause: "Karn's rule: after an ACK of what was retransmitted, which measures nothing, the next segment has the longer timeout.",
+		Run: func(t *T) {
+			c := t.Lab(nil).Accept(Hello{})
+			for range 20 {
+				c.Written(100)
+				c.GotData(time.Second, c.rcv+100)
+				t.Sleep(400 * time.Millisecond)
+				c.AckAll()
+			}
+			c.Written(100)
+			start := c.Got(0, "data", hasData).At
+			var at time.Duration
+			for range 3 {
+				at = c.Got(10*time.Second, "retransmission", hasData).At.Sub(start)
+			}
+			rto := at / 7 // after 1, 3 and 7 of them
+			c.AckAll()
+			c.Written(100)
+			start = c.Got(0, "data", hasData).At
+			if d := c.Got(20*time.Second, "retransmission", hasData).At.Sub(start); d < 2*rto {
+				t.Fatalf("the next timeout is %v; it was %v before three retransmissions, and nothing has been measured since", d, rto)
+			}
+			c.AckAll()
+			c.Alive()
+		},
+	},
+	{
+		ID: "rfc7661/1-unused", Level: OnWire, Source: "RFC 7661 section 1; RFC 5681 section 4.1", Title: "A window that is not used does not grow", Needs: VirtualTime,
+		Clause: "A sender that has sent a segment at a time for a long while has learnt nothing of the path: its next burst is no larger than the initial window.",
+		Run: func(t *T) {
+			c := t.Lab(nil).Accept(Hello{MSS: 1000, Scale: 6, Flow: api.FlowConfig{SendBuffer: 1 << 20}})
+			for range 100 {
+				c.Written(1000)
+				c.GotData(time.Second, c.rcv+1000)
+				c.AckAll()
+			}
+			from := c.rcv
+			op := c.WriteLater(200_000)
+			c.Drain(time.Millisecond)
+			if n := c.rcv - from; n > 12_000 {
+				t.Fatalf("a burst of %d bytes", n)
+			}
+			c.acks(time.Minute, from+200_000)
+			t.ok("write", op.Wait())
+		},
+	},
+	{
+		ID: "rfc9293/3.8.6.1-reopened", Level: OnWire, Source: "RFC 9293 section 3.8.6.1 (MUST-36)", Title: "A window that opens is used at once",
+		Clause: "When the window opens, data follows without a timeout, and begins with the byte of a probe that was not taken.",
+		Run: func(t *T) {
+			c := t.Lab(nil).Accept(Hello{Window: 1000})
+			c.Written(2500)
+			c.GotData(time.Second, 1001)
+			c.Send(ACK, Win(0))
+			c.Got(10*time.Second, "zero-window probe", anySegment)
+			c.Send(ACK, Ack(1001), Win(0)) // the byte was not taken
+			t.Sleep(5 * time.Millisecond)
+			c.Drain(0)
+			c.rcv = 1001
+			c.Send(ACK, Ack(1001), Win(5000))
+			if s := c.Got(10*time.Millisecond, "data", hasData); c.seqOf(s) != 1001 {
+				t.Fatalf("the window opens, and %d is sent; 1001 is missing", c.seqOf(s))
+			}
+			c.acks(10*time.Second, 2501)
+			c.Alive()
+		},
+	},
+	{
 		ID: "rfc1122/4.2.2.13-reuse-number", Level: OnWire, Source: "RFC 1122 section 4.2.2.13; RFC 9293 section 3.6.1 (MAY-2)",
 		Title: "A connection that replaces TIME-WAIT begins beyond the old one", Needs: InitialSequence,
 		Clause: "Whatever number a SYN-ACK would have begun with, it lies beyond what the old connection has used.",
@@ -216,8 +300,8 @@ var strictCases = []Case{
 // strictIPCases are those about IP, ICMP and addresses.
 var strictIPCases = []Case{
 	{
-		ID: "rfc1122/3.3.4.3-near-address", Level: OnWire, Source: "RFC 1122 section 3.3.4.3; RFC 6724 section 5", Title: "A destination on the link is reached from an address of its network",
-		Clause: "Of several own addresses the one whose network the destination is in is chosen.",
+		ID: "rfc1122/3.3.4.3-near-address", Level: OnWire, Source: "RFC 1122 section 3.3.4.3; RFC 9293 section 3.9.1.1 (MUST-43, MUST-44)", Title: "A destination on the link is reached from an address of its network",
+		Clause: "Of several own addresses the one whose network the destination is in is chosen, unless the caller asks for another.",
 		Run: func(t *T) {
 			far := []netip.Prefix{netip.MustParsePrefix("203.0.113.9/28"), netip.MustParsePrefix("3fff:9::9/64")}
 			w := t.Lab(func(e *Env) { e.Addresses = append(e.Addresses, far...) })
@@ -226,6 +310,15 @@ var strictIPCases = []Case{
 				t.Fatalf("dialled from %v, and not from %v", a, w.Host)
 			}
 			c.Alive()
+			asked := far[0].Addr()
+			if t.V6() {
+				asked = far[1].Addr()
+			}
+			d := w.Dial(Hello{Flow: api.FlowConfig{Local: netip.AddrPortFrom(asked, 0)}})
+			if a := d.host.Addr(); a != asked {
+				t.Fatalf("dialled from %v, asked for %v", a, asked)
+			}
+			d.Alive()
 		},
 	},
 	{
@@ -346,6 +439,21 @@ var strictAPICases = []Case{
 			t.Settle()
 			if i := p.A.Info(); i.Memory != 0 || i.Flows != 0 {
 				t.Fatalf("after Abort %d bytes and %d flows are left", i.Memory, i.Flows)
+			}
+		},
+	},
+	{
+		ID: "contract/C5-places", Source: "C5", Title: "A flow that has ended gives its place to another", Needs: Bounds | Wire | VirtualTime,
+		Clause: "A stack that may have two flows can have any number one after another.",
+		Run: func(t *T) {
+			p := t.Pair(func(a, b *Env) { a.Limits.Flows, b.Limits.Flows = 2, 2 })
+			s := p.Listen(nil)
+			for range 6 {
+				f := p.Dial(s.Addr, nil)
+				g := p.Accept(s)
+				p.Echo(f, g)
+				p.closeBoth(f, g)
+				t.Settle()
 			}
 		},
 	},

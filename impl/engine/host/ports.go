@@ -68,8 +68,8 @@ func (h *Host) Ports(now clock.Time, local netip.Addr, remote netip.AddrPort) it
 				h.ports.table[0]++
 				port = h.ports.first + uint16(h.ports.table[0]%h.ports.count)
 			}
-			if fault.On("ports-few") && n > 1000 {
-				return
+			if fault.On("ports-few") {
+				port = h.ports.first + port%1000
 			}
 			if self && port == remote.Port() {
 				continue // not a connection to itself, unless that is asked for

@@ -30,10 +30,10 @@ const (
 // memory: as a rule that has let go of it by the time of the Read, which otherwise
 // makes the copy.
 func worthKeeping(b *api.Buffer) bool {
-	if fault.On("pages-hoarded") {
+	if fault.On("pages-hoarded") || fault.On("read-shares-memory") {
 		return true
 	}
-	return b.MemSize() <= 2*int64(b.Len()) && (b.Len() >= largePage || b.Exclusive() || fault.On("read-shares-memory"))
+	return b.MemSize() <= 2*int64(b.Len()) && (b.Len() >= largePage || b.Exclusive())
 }
 
 // rcvBuf is a buffer of which the first used bytes hold data.

@@ -75,8 +75,11 @@ func (c *Conn) fillSack(o *wire.TCPOptions) {
 		}
 	}
 	if d := c.dsack; d != (seqRange{}) && !fault.On("dsack-not-sent") {
+		if r, ok := c.ooo.ranges.containing(d.start); ok && fault.On("dsack-not-first") {
+			add(r)
+		}
 		add(d)
-		if r, ok := c.ooo.ranges.containing(d.start); ok && !fault.On("dsack-without-enclosing-block") {
+		if r, ok := c.ooo.ranges.containing(d.start); ok {
 			add(r)
 		}
 	}
