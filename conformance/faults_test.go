@@ -466,4 +466,36 @@ func (r *faultReport) text() string {
 		len(Cases()), r.Covering, strings.Join(r.Uncovering, " "))
 }
 
-func (r *faultReport) markdown(w io.Writer) error { return nil }
+// markdown writes the summary that docs/conformance-faults.md publishes.
+func (r *faultReport) markdown(w io.Writer) error {
+	missing := r.missing()
+	fmt.Fprintf(w, "# Faults and the cases that find them\n\n")
+	fmt.Fprintf(w, "Written by `go test -tags sluicefaults ./conformance -run 'TestFaults$' -faults.full -faults.markdown FILE`.\n")
+	fmt.Fprintf(w, "[How it works](conformance.md#what-tells-that-the-suite-can-fail).\n\n")
+	fmt.Fprintf(w, "| | |\n|---|---|\n| faults | %d |\n| detected | %d (%.1f %%) |\n| requirements that a case cites | %d |\n| covered | %d |\n| cases | %d |\n| that find a fault named for them | %d |\n",
+		len(r.Faults), r.Detected, 100*float64(r.Detected)/float64(len(r.Faults)), len(r.Requirements), len(r.Requirements)-len(missing), len(Cases()), r.Covering)
+	list := func(what string, names []string) {
+		if len(names) > 0 {
+			fmt.Fprintf(w, "\n%s: `%s`.\n", what, strings.Join(names, "`, `"))
+		}
+	}
+	list("Undetected", r.Undetected)
+	list("Not covered", missing)
+	fmt.Fprintf(w, "\n| fault | breaks | how | found by | cases that fail |\n|---|---|---|---|---|\n")
+	for _, f := range r.Faults {
+		if f.Where != "engine" {
+			continue
+		}
+		by := ""
+		for i, id := range f.Cases {
+			if i > 0 {
+				by += ", "
+			}
+			by += "`" + id + "`"
+		}
+		if _, err := fmt.Fprintf(w, "| `%s` | %s | %s | %s | %d |\n", f.Name, strings.Join(f.Requires, ", "), f.Breaks, by, len(f.Failed)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -345,25 +345,6 @@ var strictIPCases = []Case{
 		},
 	},
 	{
-		ID: "rfc8201/4-floor", Level: OnWire, Source: "RFC 8201 section 4", Title: "No path has less than the minimum MTU of IPv6", Family: IPv6,
-		Clause: "A packet-too-big message that claims less than 1280 bytes does not make packets smaller than that.",
-		Run: func(t *T) {
-			c := t.Lab(nil).Accept(Hello{})
-			c.Written(5000)
-			segs := c.GotData(time.Second, 5001)
-			c.Inject(packetTooBig(segs[0], c.Peer, 200))
-			c.Drain(10 * time.Second)
-			c.AckAll()
-			c.Written(5000)
-			if s := c.Got(time.Second, "data", hasData); s.PacketLen < 1200 {
-				t.Fatalf("packets of %d bytes", s.PacketLen)
-			}
-			c.acks(10*time.Second, 10_001)
-			c.AckAll()
-			c.Alive()
-		},
-	},
-	{
 		ID: "rfc8201/5.2-remembered", Level: OnWire, Source: "RFC 8201 section 5.2; RFC 1191 section 3", Title: "The next connection knows the path MTU",
 		Clause: "What one connection has learnt about a path holds for the next one to the same destination.",
 		Run: func(t *T) {
