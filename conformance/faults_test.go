@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/impl/cubic"
 	"github.com/sluicenet/sluice/impl/engine/fault"
 )
 
@@ -101,8 +102,15 @@ func (engineTarget) New(e *Env) (api.Stack, error) {
 	return mutantTarget{&mutant{}}.New(e)
 }
 
-// faultTarget returns the target that has the named fault.
-func faultTarget(name string) Target {
+// cubicTarget is cubic in its place, for the cases about that.
+type cubicTarget struct{ engineTarget }
+
+func (cubicTarget) New(e *Env) (api.Stack, error) {
+	return mutantTarget{&mutant{cc: cubic.Factory}}.New(e)
+}
+
+// faultTarget returns the target that has the named fault, for a case.
+func faultTarget(name string, c *Case) Target {
 	if m, ok := strings.CutPrefix(name, "around/"); ok {
 		for _, x := range mutants() {
 			if x.name == m {
@@ -112,6 +120,9 @@ func faultTarget(name string) Target {
 		return nil
 	}
 	fault.Set(name)
+	if c.Needs&Cubic != 0 {
+		return cubicTarget{}
+	}
 	return engineTarget{}
 }
 
@@ -135,7 +146,7 @@ func TestFaultWorker(t *testing.T) {
 		if slow[id] {
 			patience = time.Minute
 		}
-		r := RunCase(faultTarget(name), c, c.families()[0], 1, patience)
+		r := RunCase(faultTarget(name, c), c, c.families()[0], 1, patience)
 		hung := len(r.Failures) > 0 && strings.HasPrefix(r.Failures[len(r.Failures)-1], "the case hangs")
 		why := ""
 		if len(r.Failures) > 0 {
@@ -333,9 +344,12 @@ func TestFaults(t *testing.T) {
 			f.Failed = slices.DeleteFunc(f.Failed, func(x string) bool { return x == id })
 		}
 	}
+	if !*faultsFull { // those that name no case have not been tried
+		faults = slices.DeleteFunc(faults, func(f *aFault) bool { return len(f.Cases) == 0 })
+	}
 	report := summarise(faults)
 	for _, id := range report.Uncovering {
-		if *faultsOnly == "" {
+		if *faultsOnly == "" && *faultsFull {
 			t.Errorf("%s: no fault that it finds", id)
 		}
 	}
@@ -403,7 +417,7 @@ type faultReport struct {
 	Undetected []string  `json:"undetected"` // the others
 	// Requirement: whether a case that cites it fails under a fault that breaks it.
 	Requirements map[string]bool `json:"requirements"`
-	Covering     int             `json:"covering"` // cases that fail under a fault that names them
+	Covering     int             `json:"covering"` // cases that fail under a fault
 	Uncovering   []string        `json:"uncovering"`
 }
 
@@ -418,11 +432,14 @@ func summarise(faults []*aFault) *faultReport {
 	for _, f := range faults {
 		slices.Sort(f.Failed)
 		hit := len(f.Cases) == 0 && len(f.Failed) > 0
+		for _, id := range f.Failed {
+			covers[id] = true
+		}
 		for _, id := range f.Cases {
 			if !slices.Contains(f.Failed, id) {
 				continue
 			}
-			hit, covers[id] = true, true
+			hit = true
 			c, _ := Lookup(id)
 			for _, q := range cites(&c) {
 				if slices.Contains(f.Requires, q) {
@@ -472,7 +489,7 @@ func (r *faultReport) markdown(w io.Writer) error {
 	fmt.Fprintf(w, "# Faults and the cases that find them\n\n")
 	fmt.Fprintf(w, "Written by `go test -tags sluicefaults ./conformance -run 'TestFaults$' -faults.full -faults.markdown FILE`.\n")
 	fmt.Fprintf(w, "[How it works](conformance.md#what-tells-that-the-suite-can-fail).\n\n")
-	fmt.Fprintf(w, "| | |\n|---|---|\n| faults | %d |\n| detected | %d (%.1f %%) |\n| requirements that a case cites | %d |\n| covered | %d |\n| cases | %d |\n| that find a fault named for them | %d |\n",
+	fmt.Fprintf(w, "| | |\n|---|---|\n| faults | %d |\n| detected | %d (%.1f %%) |\n| requirements that a case cites | %d |\n| covered | %d |\n| cases | %d |\n| that find a fault | %d |\n",
 		len(r.Faults), r.Detected, 100*float64(r.Detected)/float64(len(r.Faults)), len(r.Requirements), len(r.Requirements)-len(missing), len(Cases()), r.Covering)
 	list := func(what string, names []string) {
 		if len(names) > 0 {
