@@ -114,6 +114,9 @@ func faultTarget(name string, c *Case) Target {
 	if m, ok := strings.CutPrefix(name, "around/"); ok {
 		for _, x := range mutants() {
 			if x.name == m {
+				if c.Needs&Cubic != 0 && x.cc == nil {
+					x.cc = cubic.Factory
+				}
 				return mutantTarget{&x}
 			}
 		}
