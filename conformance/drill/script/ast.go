@@ -37,6 +37,7 @@ type Option struct {
 	Name     string
 	HasValue bool
 	Value    string // quotes of a plain "value" removed; NAME="value" keeps them
+	quoted   bool   // Value was in quotes
 }
 
 // Event is one line of the script: when, and what.
@@ -217,7 +218,7 @@ const (
 	OptMD5       // Data: the digest
 	OptAccECN    // Counters. Kind 172 or 174 by their order: RFC 9768
 	OptAccECNEXP // Counters. Kind 254 with the experiment's magic
-	OptRaw       // Kind and Data: an option without a syntax of its own
+	OptUnknown   // Name and Text: a name that neither dialect is known to have
 )
 
 // TCPOption is one option of a segment.
@@ -232,7 +233,7 @@ type TCPOption struct {
 	AbsoluteEcr bool        // "ecr N!": not to be mapped
 	Data        []byte
 	Counters    []AccECNCounter // in the order written
-	RawKind     uint8           // OptRaw
+	Name, Text  string          // OptUnknown: its name, and all of it as written
 }
 
 // SACKBlock is one block, in the script's sequence numbers.
@@ -294,7 +295,8 @@ type Echoed struct {
 	UDP      *UDPEncap
 }
 
-// OtherPacket is a packet of a protocol that has a syntax but no support: SCTP.
+// OtherPacket is a packet of a protocol that has no support: SCTP, or one that
+// the parser does not know.
 type OtherPacket struct {
 	Pos
 	Protocol string
