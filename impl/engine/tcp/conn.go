@@ -146,6 +146,9 @@ type connStats struct {
 	segsSent, segsReceived                uint64
 	rexmits, spurious, dupAcks, timeouts  uint64
 	probes, undone                        uint64
+	dataSent, dataReceived, outOfOrder    uint64
+	delivered, deliveredCE, reordered     uint64 // segments
+	ecnSeen                               bool
 }
 
 // newConn makes what active and passive connections have in common.

@@ -299,6 +299,7 @@ func (c *Conn) segmentData(now clock.Time, s *Segment, seq uint64) {
 	length := s.Len
 	if seq > c.rcvNxt {
 		// Out of order (SHLD-31): ACK at once, with SACK blocks.
+		c.stats.outOfOrder++
 		c.ackNow = true
 		for i := range s.Payload {
 			b := s.Payload[i]

@@ -24,6 +24,10 @@ func (c *Conn) Segment(now clock.Time, s *Segment) {
 		n = uint64((s.Len + int64(s.GSOSize) - 1) / int64(s.GSOSize))
 	}
 	c.stats.segsReceived += n
+	if s.Len > 0 {
+		c.stats.dataReceived += n
+	}
+	c.stats.ecnSeen = c.stats.ecnSeen || s.ECT
 	c.cfg.Counters.SegmentsIn += n
 	if s.TCP.Flags&wire.RST != 0 {
 		c.cfg.Counters.ResetsIn++

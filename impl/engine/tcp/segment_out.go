@@ -325,9 +325,11 @@ func (c *Conn) payload(out *Out, seq uint64, n, size int64) {
 	}
 	out.Payload = c.sq.views(out.Payload, seq, n)
 	out.Len = n
+	c.stats.dataSent++
 	if n > size {
 		out.GSOSize = uint16(size)
 		more := uint64((n+size-1)/size) - 1
+		c.stats.dataSent += more
 		c.stats.segsSent += more
 		c.cfg.Counters.SegmentsOut += more
 	}

@@ -84,6 +84,7 @@ type Segment struct {
 	Len     int64  // bytes of Payload
 	GSOSize uint16 // if this stands for several segments: payload of each but the last
 	CE      bool   // the IP header's ECN field says "congestion experienced"
+	ECT     bool   // it says that, or that the sender is capable of ECN
 }
 
 // Out is a segment to send. Its payload are views that the caller releases
