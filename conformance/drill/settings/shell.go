@@ -3,6 +3,7 @@ package settings
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -219,7 +220,7 @@ func (s *Settings) pipeline(p []stage, depth int) []Effect {
 		}
 	case (name == "echo" || name == "printf") && strings.HasPrefix(last.out, "/proc/sys/"):
 		return []Effect{s.set(procKey(last.out), strings.Join(dropFlags(args[1:]), " "))}
-	case name == "echo" && len(p) == 2 && path.Base(p[1].args[0]) == "tee" && len(p[1].args) > 1:
+	case name == "echo" && len(p) == 2 && slices.Contains(p[1].args, "tee"):
 		if f := p[1].args[len(p[1].args)-1]; strings.HasPrefix(f, "/proc/sys/") {
 			return []Effect{s.set(procKey(f), strings.Join(dropFlags(args[1:]), " "))}
 		}
@@ -358,7 +359,9 @@ func (s *Settings) helper(name string, args []string) []Effect {
 
 // ip reads ip(8).
 func (s *Settings) ip(args []string) []Effect {
-	args = dropFlags(args)
+	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
+		args = args[1:]
+	}
 	if len(args) == 0 {
 		return []Effect{Note{"ip: output is not shown"}}
 	}
@@ -367,14 +370,14 @@ func (s *Settings) ip(args []string) []Effect {
 	switch {
 	case is("route"):
 		return s.route(args[1:])
-	case is("link"):
+	case is("link") && len(args) > 1:
 		for i, a := range args[:len(args)-1] {
 			if a == "mtu" {
 				return []Effect{s.mtu("ip link mtu", args[i+1], func(n int) { s.MTU = n })}
 			}
 		}
 		return []Effect{Note{"ip link: " + noFile}}
-	case is("address"), is("neighbour"), is("rule"), object == "neigh", object == "addr", object == "tcp_metrics", object == "tcpmetrics", is("maddress"):
+	case is("link"), is("address"), is("neighbour"), is("rule"), object == "neigh", object == "addr", object == "tcp_metrics", object == "tcpmetrics", is("maddress"):
 		return []Effect{Note{"ip " + object + ": " + noFile}}
 	}
 	return []Effect{Skip{"the shell command ip " + object}}
