@@ -46,6 +46,8 @@ func (c *Conn) initialWindow() int64 {
 	switch {
 	case c.synRexmits > 0:
 		return c.mss
+	case c.p.Like.InitialSegments > 0:
+		return c.p.Like.InitialSegments * c.mss
 	case c.p.InitialWindow > 0:
 		return max(c.p.InitialWindow, c.mss)
 	}

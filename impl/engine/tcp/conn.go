@@ -148,7 +148,6 @@ type connStats struct {
 	probes, undone                        uint64
 	dataSent, dataReceived, outOfOrder    uint64
 	delivered, deliveredCE, reordered     uint64 // segments
-	ecnSeen                               bool
 }
 
 // newConn makes what active and passive connections have in common.
@@ -189,7 +188,9 @@ func newConn(now clock.Time, cfg *Config) *Conn {
 	c.announcedMSS = c.ourMSS()
 	c.rtt.init(c.p.RTOInitial)
 	c.cwnd, c.ssthresh = 1, cc.NoThreshold
-	c.quickAcks = quickAckSegments
+	if !c.p.Like.NoQuickAcks {
+		c.quickAcks = quickAckSegments
+	}
 	if !c.p.NoWindowScale {
 		c.rcvScale = windowScaleFor(f.ReceiveBuffer)
 	}

@@ -88,7 +88,7 @@ func (c *Conn) segmentInfo(i *api.Info) {
 	i.OutOfOrderSegments, i.ReorderingSeen = c.stats.outOfOrder, c.stats.reordered
 	i.RecvSegment = c.rcvMSS
 	i.AckDelay = c.p.DelayedAck
-	i.ECNSeen = c.stats.ecnSeen
+	i.ECNSeen = c.ecn.seen
 }
 
 // segmentsIn returns how many segments n bytes take.

@@ -29,7 +29,11 @@ func (c *Conn) onPersistTimeout(now clock.Time) {
 // armPersist starts the timer while the window is closed.
 func (c *Conn) armPersist(now clock.Time) {
 	if !c.tm.armed(tmPersist) && !c.probeDue {
-		c.tm[tmPersist] = now.Add(c.backedOff(c.rtt.rto, c.persistBack))
+		d := max(c.backedOff(c.rtt.rto, c.persistBack), c.p.Like.PersistMin)
+		if c.p.Like.PersistMax > 0 {
+			d = min(d, c.p.Like.PersistMax)
+		}
+		c.tm[tmPersist] = now.Add(d)
 	}
 }
 

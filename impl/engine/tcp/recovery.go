@@ -473,7 +473,7 @@ func (c *Conn) onRetransmitTimeout(now clock.Time) {
 		c.armPersist(now)
 		return
 	}
-	if c.orphan && c.retries >= c.p.OrphanRetries {
+	if c.orphan && c.retries >= c.p.OrphanRetries || c.p.Like.Retries > 0 && c.retries >= c.p.Like.Retries {
 		c.giveUp(api.ErrTimeout)
 		return
 	}

@@ -27,7 +27,7 @@ func (c *Conn) Segment(now clock.Time, s *Segment) {
 	if s.Len > 0 {
 		c.stats.dataReceived += n
 	}
-	c.stats.ecnSeen = c.stats.ecnSeen || s.ECT
+	c.ecn.seen = c.ecn.seen || s.ECT
 	c.cfg.Counters.SegmentsIn += n
 	if s.TCP.Flags&wire.RST != 0 {
 		c.cfg.Counters.ResetsIn++

@@ -355,7 +355,7 @@ func (c *Conn) sent(now clock.Time, n int64) {
 // restartAfterIdle tells the controller of the end of a pause (RFC 5681, section
 // 4.1).
 func (c *Conn) restartAfterIdle(now clock.Time) {
-	if c.sndUna != c.sndNxt || c.stats.bytesSent == 0 {
+	if c.sndUna != c.sndNxt || c.stats.bytesSent == 0 || c.p.Like.NoIdleRestart {
 		return
 	}
 	idle := now.Sub(c.lastDataSent)

@@ -56,7 +56,30 @@ type Params struct {
 	ECN                        ECNPolicy
 	Autotune                   bool // buffers begin small and grow up to the flow's
 	NoRACK                     bool // detect losses by RFC 6675 in place of RFC 8985
+
+	// Like, if not nil, makes a stack behave as others do. It is not changed while
+	// connections refer to it.
+	Like *Emulation
 }
+
+// Emulation has what other systems do otherwise and scripts written for them
+// expect. The zero value changes nothing.
+type Emulation struct {
+	InitialSegments        int64         // initial window in segments of the MSS; 0: InitialWindow
+	NoQuickAcks            bool          // the first segments of a connection are not acknowledged one by one
+	SynRetries             int           // SYNs sent again before giving up; 0: as many as SynTimeout allows
+	SynAckRetries          int           // the same of SYN-ACKs; 0: the default
+	SynLinear              int           // so many timeouts of a SYN are not doubled
+	Retries                int           // retransmissions of the same data before giving up; 0: as many as UserTimeout allows
+	PersistMin, PersistMax time.Duration // bounds on the persist timer; 0: none but the RTO's
+	NoTLP                  bool          // no tail loss probes
+	NoFRTO                 bool          // RFC 5682
+	NoDSACK                bool          // duplicates are not reported
+	NoIdleRestart          bool          // cwnd survives a pause (RFC 5681, section 4.1, has it reduced)
+}
+
+// native is the Emulation of a stack that is like itself.
+var native Emulation
 
 // Config is what one connection is made from. Flow's zero fields have been
 // replaced by the stack's defaults.

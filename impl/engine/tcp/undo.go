@@ -44,7 +44,7 @@ func (c *Conn) beginUndo(kind cc.CongestionKind) {
 		return
 	}
 	*u = undoState{active: true, kind: kind, una: c.sndUna, high: c.sndNxt}
-	if kind == cc.Timeout && c.sackOK && (c.phase == cc.Open || c.phase == cc.Disorder) {
+	if kind == cc.Timeout && c.sackOK && !c.p.Like.NoFRTO && (c.phase == cc.Open || c.phase == cc.Disorder) {
 		u.frto = frtoFirst
 	}
 }
