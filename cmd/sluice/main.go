@@ -79,6 +79,7 @@ func newRoot() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(runCommand(), checkCommand(), flowsCommand(), simCommand(), bridgeCommand(), versionCommand())
+	root.AddCommand(drillCommand())
 	if c := conformCommand(); c != nil {
 		root.AddCommand(c)
 	}
