@@ -80,6 +80,7 @@ func (e drillEngine) New(env *drill.Env) (*drill.Host, error) {
 	made := *s
 	return &drill.Host{
 		Process: proc,
+		Query:   drillQuery(stack),
 		Configure: func(s *settings.Settings) error {
 			if s.Congestion != made.Congestion {
 				return sock.Unsupported{Feature: "another default of congestion control while connections are open"}
@@ -150,6 +151,8 @@ func drillParams(s *settings.Settings) (tcp.Params, error) {
 			NoFRTO:          !s.FRTO,
 			NoDSACK:         !s.DSACK,
 			NoIdleRestart:   !s.SlowStartAfterIdle,
+			EmptyProbes:     s.Profile == settings.Linux,
+			Interactive:     s.Profile == settings.Linux,
 		},
 	}
 	switch s.ECN {

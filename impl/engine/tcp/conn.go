@@ -92,39 +92,40 @@ type Conn struct {
 	kaDue    bool // keepalive probe
 
 	// Retransmission and congestion control.
-	sb             scoreboard
-	rtt            rttState
-	backoff        int
-	retries        int // consecutive expiries without progress
-	synRexmits     int
-	lastTimeout    uint64 // SND.UNA when the RTO last expired
-	progressAt     clock.Time
-	ctl            cc.Controller
-	ctlName        string
-	control        cc.Control // what ctl said last
-	cwnd           int64
-	ssthresh       int64
-	phase          cc.Phase
-	recoveryPoint  uint64
-	recover        uint64 // RFC 6582
-	dupAcks        int
-	renoSacked     int64 // without SACK: bytes that duplicate ACKs stand for
-	limitedTx      int64 // sent by limited transmit since the first duplicate ACK
-	rescued        bool
-	rtoRestarted   bool // RFC 6582: on the first partial ACK only
-	forceRexmit    bool // the first retransmission of an episode does not wait for cwnd
-	lossCount      int64
-	prr            prrState
-	*lossDetection // from the handshake on
-	rate           rateState
-	limit          sendLimit
-	cwndLimited    uint64 // data below were in flight when cwnd was the limit
-	maxFlight      int64
-	persistBack    int
-	lastDataSent   clock.Time
-	paceAt         clock.Time
-	told           *controllerEvents // from the handshake on
-	watch          *packetWatch      // nil if the controller does not look at packets
+	sb               scoreboard
+	rtt              rttState
+	backoff          int
+	retries          int // consecutive expiries without progress
+	synRexmits       int
+	lastTimeout      uint64 // SND.UNA when the RTO last expired
+	progressAt       clock.Time
+	ctl              cc.Controller
+	ctlName          string
+	control          cc.Control // what ctl said last
+	cwnd             int64
+	ssthresh         int64
+	phase            cc.Phase
+	recoveryPoint    uint64
+	recover          uint64 // RFC 6582
+	dupAcks          int
+	renoSacked       int64 // without SACK: bytes that duplicate ACKs stand for
+	limitedTx        int64 // sent by limited transmit since the first duplicate ACK
+	rescued          bool
+	rtoRestarted     bool // RFC 6582: on the first partial ACK only
+	forceRexmit      bool // the first retransmission of an episode does not wait for cwnd
+	lossCount        int64
+	prr              prrState
+	*lossDetection   // from the handshake on
+	rate             rateState
+	limit            sendLimit
+	cwndLimited      uint64 // data below were in flight when cwnd was the limit
+	maxFlight        int64
+	persistBack      int
+	lastDataSent     clock.Time
+	lastDataReceived clock.Time
+	paceAt           clock.Time
+	told             *controllerEvents // from the handshake on
+	watch            *packetWatch      // nil if the controller does not look at packets
 
 	// Keepalive.
 	ka keepaliveState

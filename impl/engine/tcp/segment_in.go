@@ -26,6 +26,7 @@ func (c *Conn) Segment(now clock.Time, s *Segment) {
 	c.stats.segsReceived += n
 	if s.Len > 0 {
 		c.stats.dataReceived += n
+		c.lastDataReceived = now
 	}
 	c.ecn.seen = c.ecn.seen || s.ECT
 	c.cfg.Counters.SegmentsIn += n

@@ -247,6 +247,9 @@ func (c *Conn) burst(size int64) int64 {
 
 func (c *Conn) sendNew(now clock.Time, out *Out, n, size int64, fin bool) {
 	c.restartAfterIdle(now)
+	if c.p.Like.Interactive && n > 0 && now.Sub(c.lastDataReceived) < c.p.DelayedAck && c.stats.dataReceived > 0 {
+		c.quickAcks = 0
+	}
 	flags := wire.ACK
 	last := c.sndNxt+uint64(n) == c.sq.end
 	if last && n > 0 {
@@ -401,6 +404,13 @@ func (c *Conn) nextUnsure() (int, bool) {
 // window (RFC 9293, section 3.8.6.1): a new one if there is nothing outstanding.
 func (c *Conn) pollProbe(now clock.Time, out *Out) {
 	c.probeDue = false
+	if c.p.Like.EmptyProbes {
+		// The answer to what is below the window tells the window as well.
+		c.header(now, out, c.sndUna-1, wire.ACK)
+		c.watchUser(now)
+		c.armPersist(now)
+		return
+	}
 	seq := c.sndUna
 	flags := wire.ACK
 	data := int64(1)

@@ -76,6 +76,8 @@ type Emulation struct {
 	NoFRTO                 bool          // RFC 5682
 	NoDSACK                bool          // duplicates are not reported
 	NoIdleRestart          bool          // cwnd survives a pause (RFC 5681, section 4.1, has it reduced)
+	EmptyProbes            bool          // zero-window probes have no data, but an old sequence number, as Linux's
+	Interactive            bool          // who answers at once has his ACKs delayed from then on, as Linux's "ping-pong" mode
 }
 
 // native is the Emulation of a stack that is like itself.
