@@ -220,3 +220,27 @@ func (c *conn) scripted(s *segment) *segment {
 	}
 	return &v
 }
+
+// scriptedInbound returns a packet of the script's side in the script's numbers.
+func (c *conn) scriptedInbound(s *segment) *segment {
+	v := *s
+	syn := s.flags&fSYN != 0
+	v.seq -= c.remoteOffset(syn)
+	if s.flags&fACK != 0 {
+		v.ack -= c.localOffset(syn)
+	}
+	v.options = make([]tcpOption, len(s.options))
+	for i, o := range s.options {
+		d := append([]byte(nil), o.data...)
+		switch {
+		case o.kind == kindSACK && len(d)%8 == 0:
+			for j := 0; j < len(d); j += 4 {
+				binary.BigEndian.PutUint32(d[j:], binary.BigEndian.Uint32(d[j:])-c.localOffset(syn))
+			}
+		case o.kind == kindTS && len(d) == 8 && c.hasTS && s.flags&fACK != 0:
+			binary.BigEndian.PutUint32(d[4:], binary.BigEndian.Uint32(d[4:])-c.firstTS+c.firstScript)
+		}
+		v.options[i] = tcpOption{o.kind, d}
+	}
+	return &v
+}

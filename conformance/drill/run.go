@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/conformance/drill/py"
 	"github.com/sluicenet/sluice/conformance/drill/script"
 	"github.com/sluicenet/sluice/conformance/drill/settings"
 	"github.com/sluicenet/sluice/conformance/drill/sock"
@@ -37,6 +38,7 @@ type run struct {
 	rules   rules
 	set     *settings.Settings
 	verdict *Verdict
+	python  py.Env
 
 	clk     clock.Clock
 	virtual bool
@@ -289,6 +291,9 @@ func (r *run) needHost() {
 	if r.opt.mtu > 0 {
 		r.env.MTU = r.opt.mtu
 	}
+	if r.env.MTU < 1280 && !r.opt.v6 { // IPv6 does not run over such a link
+		r.env.Addresses, r.env.Gateway = r.env.Addresses[:1], r.env.Gateway[:1]
+	}
 	r.wire = &wire{mtu: r.env.MTU, emit: r.emit}
 	r.env.Link = r.wire
 	h, err := r.o.Target.New(r.env)
@@ -449,6 +454,13 @@ func (r *run) syscall(ev *script.Event, s *script.Syscall, at, gap time.Duration
 	if !s.Blocking {
 		k.end = at
 		r.await()
+		return
+	}
+	// What the call does at once comes before the next event.
+	if r.virtual {
+		_ = clock.Sleep(r.ctx, r.clk, 0)
+	} else {
+		_ = clock.Sleep(r.ctx, r.clk, time.Millisecond)
 	}
 }
 
@@ -609,11 +621,14 @@ func (r *run) broken(line int, reason string) {
 }
 
 // fail ends the script: the target did not do what the event under way expects.
-func (r *run) fail(reason string) {
+func (r *run) fail(reason string) { r.failLine(r.line(), reason) }
+
+// failLine is fail at a line within the event.
+func (r *run) failLine(line int, reason string) {
 	v := r.verdict
 	v.Outcome, v.Reason = Fail, reason
-	if r.ev != nil {
-		v.Line = r.ev.Pos.Line
+	if line > 0 {
+		v.Line = line
 		if lines := strings.Split(r.script.Source, "\n"); v.Line >= 1 && v.Line <= len(lines) {
 			v.Source = strings.TrimSpace(lines[v.Line-1])
 		}
@@ -637,13 +652,7 @@ func (r *run) lastPackets() (out []string) {
 		if e.c != nil && s.tcp && s.out {
 			s = e.c.scripted(s)
 		} else if e.c != nil && s.tcp {
-			t := *s
-			syn := s.flags&fSYN != 0
-			t.seq -= e.c.remoteOffset(syn)
-			if s.flags&fACK != 0 {
-				t.ack -= e.c.localOffset(syn)
-			}
-			s = &t
+			s = e.c.scriptedInbound(s)
 		}
 		out = append(out, fmt.Sprintf("%s %s", seconds(e.at.Sub(r.start)), notation(s)))
 	}

@@ -130,7 +130,7 @@ func (s *socket) put(b []byte, flags int) error {
 	}
 	corked := flags&MsgMore != 0 || s.opt.ints[option{IPProtoTCP, TCPCork}] != 0
 	if !corked && len(s.cork) == 0 {
-		return s.result(s.flow.Write(ended, api.CopyBuffer(b)))
+		return s.result(s.write(b))
 	}
 	all := append(s.cork[:len(s.cork):len(s.cork)], b...)
 	n := len(all)
@@ -139,7 +139,7 @@ func (s *socket) put(b []byte, flags int) error {
 		n -= n % mss
 	}
 	if n > 0 {
-		if err := s.result(s.flow.Write(ended, api.CopyBuffer(all[:n]))); err != nil {
+		if err := s.result(s.write(all[:n])); err != nil {
 			return err
 		}
 	}
@@ -157,7 +157,22 @@ func (s *socket) uncork() error {
 	s.cork = nil
 	s.armCork()
 	// A nagled tail is what the cork is for: what was held back goes now.
-	return s.result(s.flow.Write(ended, api.CopyBuffer(b)))
+	return s.result(s.write(b))
+}
+
+// piece is the size of the buffers that are written: memory, and with it room for
+// more, is given back for whole ones.
+const piece = 1024
+
+// write hands a copy of b to the flow, whole or not at all.
+func (s *socket) write(b []byte) error {
+	var bs []*api.Buffer
+	for len(b) > 0 {
+		k := min(len(b), piece)
+		bs = append(bs, api.NewBuffer(append(make([]byte, 0, k), b[:k]...)))
+		b = b[k:]
+	}
+	return s.flow.Writev(ended, bs)
 }
 
 // armCork starts or stops the timer that ends the holding back.
