@@ -290,6 +290,9 @@ func (p *Proc) Close(ctx context.Context, fd int) error {
 		p.mu.Lock()
 		_ = s.uncork()
 		p.mu.Unlock()
+		if unread { // BSD forgets what has not been read, and ends in order
+			_ = flow.CloseRead()
+		}
 		if linger.on && !s.nonblock {
 			_ = flow.CloseWrite()
 			_ = p.wait(ctx, time.Duration(linger.seconds)*time.Second, func() bool {

@@ -65,6 +65,7 @@ func TestSegmentInfo(t *testing.T) {
 	if i.UnackedSegments != 5 || i.DataSegmentsSent != 5 || i.DeliveredSegments != 1 || i.CongestionState != "open" {
 		t.Fatalf("%+v", i)
 	}
+	s.advance(time.Millisecond) // before the tail loss probe
 	s.recv(fACK, 1, 1, s.sack(1461, 5*1460+1))
 	if i = s.c.Info(s.now); i.SackedSegments != 4 || i.LostSegments != 1 || i.CongestionState != "recovery" || i.DeliveredSegments != 5 {
 		t.Fatalf("%+v", i)
