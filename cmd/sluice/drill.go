@@ -24,13 +24,13 @@ import (
 
 // drillFlags are the flags of "sluice drill".
 type drillFlags struct {
-	target, match, profile  string
-	defines, options        []string
-	jsonFile, junitFile     string
-	pcap                    string
-	jobs                    int
-	seed                    uint64
-	verbose, list            bool
+	target, match, profile string
+	defines, options       []string
+	jsonFile, junitFile    string
+	pcap                   string
+	jobs                   int
+	seed                   uint64
+	verbose, list          bool
 }
 
 // drillCommand returns the command "drill".

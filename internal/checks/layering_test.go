@@ -102,6 +102,7 @@ var rules = []rule{
 	{"link/...", []string{"api/...", "link/internal/..."}},
 
 	// The suite judges any stack, so only what makes targets may know ours.
+	{"conformance/targets/kernelsock", []string{"conformance/drill/sock", "golang.org/x/sys/unix"}},
 	{"conformance/targets/...", []string{"api/...", "impl/...", "link/...", "conformance/...", "config/..."}},
 	{"conformance/...", []string{"api/...", "link/...", "conformance/...", "github.com/google/gopacket/..."}},
 

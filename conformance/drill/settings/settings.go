@@ -39,6 +39,10 @@ type Space struct{ Min, Default, Max int64 }
 type Settings struct {
 	Profile Profile
 
+	// Native: the target takes sysctls itself, as the kernel does, so that no
+	// value of a known key needs a feature.
+	Native bool
+
 	SACK, DSACK        bool
 	Timestamps         bool
 	WindowScale        bool
@@ -177,8 +181,11 @@ func (s *Settings) set(name, text string) Effect {
 		return Skip{fmt.Sprintf("the value %q of the sysctl %s", text, name)}
 	}
 	s.Keys[name] = text
-	if k.reject != nil && k.reject(v) {
+	if k.reject != nil && k.reject(v) && !s.Native {
 		return Skip{fmt.Sprintf("%s (%s=%s)", k.feature, name, text)}
+	}
+	if k.apply == nil && s.Native {
+		return Set{name, text}
 	}
 	if k.apply == nil {
 		return Note{fmt.Sprintf("%s=%s: %s", name, text, k.feature)}
