@@ -22,7 +22,7 @@ type Match string
 // are stated, times within 4 ms or an eighth of the time since the event before.
 //
 // Lenient is for scripts that were written for another stack. It does not
-// compare the options of SYNs, windows, PSH on data, the sizes of socket buffers, the
+// compare the options of SYNs and resets, whether a reset acknowledges, windows, PSH on data, the sizes of socket buffers, the
 // order and the padding of options; times may be 75 ms off; ACKs and window
 // updates that the script does not have are let pass, and one that it has may be
 // missing if a later packet acknowledges as much within half a second; segments may be cut elsewhere.

@@ -59,6 +59,8 @@ func TestRules(t *testing.T) {
 			"--strict_segments\n" + passiveOpen + "+0 write(4, ..., 3000) = 3000\n+0 > P. 1:3001(3000) ack 1\n", []string{"length: expected 3000, got 1000"}},
 		{"split", Lenient, sent("+0 > . 1:501(500) ack 1\n+0 > P. 501:1001(500) ack 1"), sent("+0 > . 1:501(500) ack 1\n+0 > P. 502:1001(499) ack 1"), []string{"seq"}},
 		{"PSH of data", Lenient, sent("+0 > . 1:1001(1000) ack 1"), sent("+0 > F. 1:1001(1000) ack 1"), []string{"flags"}},
+		{"resets", Lenient, passiveOpen + "+0 setsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=0}, 8) = 0\n+0 close(4) = 0\n+0 > R 1:1(0)\n",
+			passiveOpen + "+0 setsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=0}, 8) = 0\n+0 close(4) = 0\n+0 > R 2:2(0)\n", []string{"seq: expected 2"}},
 		{"windows", Lenient, sent(data + " win 1"), sent("+0 > P. 1:1001(1000) ack 2 win 1"), []string{"ack"}},
 		{"a later ACK", Lenient, passiveOpen + "+0 < . 1:1001(1000) ack 1 win 257\n+0 < . 1001:2001(1000) ack 1 win 257\n+0 > . 1:1(0) ack 2001\n",
 			passiveOpen + "+0 < . 1:1001(1000) ack 1 win 257\n+0 < . 1001:2001(1000) ack 1 win 257\n+0 > . 1:1(0) ack 2002\n", []string{"ack: expected 2002"}},

@@ -396,6 +396,7 @@ func (s *socket) setOption(o option, value []byte) error {
 		return Unsupported{"IPV6_MTU"}
 	}
 	if slices.Contains(kept, o) {
+		s.p.lowat = s.p.lowat || o == option{IPProtoTCP, TCPNotSentLowat} && v > 0
 		return set()
 	}
 	if n := optionName(o.level, o.name); n != "socket option" {

@@ -46,6 +46,7 @@ type Proc struct {
 
 	mu    sync.Mutex // never held while anything waits
 	files map[int]any
+	lowat bool           // TCP_NOTSENT_LOWAT is in use
 	ports map[uint16]int // bound ports that connect or listen may use, and how often
 
 	wmu     sync.Mutex // what Notify functions touch
@@ -148,17 +149,26 @@ func (p *Proc) wait(ctx context.Context, timeout time.Duration, try func() bool)
 	}
 	for {
 		p.mu.Lock()
-		done := try()
+		done, look := try(), p.lowat
 		p.mu.Unlock()
 		if done {
 			return nil
 		}
-		if err := w.Park(inner); err != nil {
-			if ctx.Err() != nil {
-				return EINTR
+		if look {
+			// TCP_NOTSENT_LOWAT: nobody is notified of what has been sent.
+			step, cancel := p.cfg.Clock.WithTimeout(inner, time.Millisecond)
+			err := w.Park(step)
+			cancel()
+			if err == nil || inner.Err() == nil {
+				continue
 			}
-			return errTimeout
+		} else if w.Park(inner) == nil {
+			continue
 		}
+		if ctx.Err() != nil {
+			return EINTR
+		}
+		return errTimeout
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/sluicenet/sluice/api"
@@ -484,6 +485,14 @@ func (p *Proc) errno(err error) Errno {
 	case errors.Is(err, api.ErrNoPorts), errors.Is(err, api.ErrInvalidAddress):
 		return EADDRNOTAVAIL
 	case errors.Is(err, api.ErrUnreachable):
+		for _, e := range []struct {
+			is  syscall.Errno
+			was Errno
+		}{{syscall.ENETUNREACH, ENETUNREACH}, {syscall.ENOPROTOOPT, ENOPROTOOPT}, {syscall.EACCES, EACCES}} {
+			if errors.Is(err, e.is) {
+				return e.was
+			}
+		}
 		return EHOSTUNREACH
 	case errors.Is(err, api.ErrNoMemory):
 		return ENOBUFS
@@ -514,7 +523,7 @@ func (s *socket) sync() {
 				e = EPIPE
 			case e == ETIMEDOUT:
 				if soft := f.Info().SoftError; soft != nil && errors.Is(soft, api.ErrUnreachable) {
-					e = EHOSTUNREACH
+					e = s.p.errno(soft)
 				}
 			}
 			s.soErr = e
