@@ -112,6 +112,9 @@ func Run(o *Options, file, source string) (v *Verdict) {
 	}
 	mine := *v
 	r := &run{o: o, script: s, verdict: &mine, set: settings.New(profile), nextPort: 40000}
+	if n, ok := o.Target.(interface{ Native() bool }); ok {
+		r.set.Native = n.Native() // the target takes sysctls itself
+	}
 	if hung := r.run(); hung != "" {
 		v.Outcome, v.Reason = Broken, hung
 		return v
@@ -341,6 +344,9 @@ func (r *run) sleepUntil(at time.Duration) {
 
 // events runs the events.
 func (r *run) events() {
+	if !r.virtual {
+		r.needHost() // now: it takes a while, and commands can still configure it
+	}
 	r.start = r.clk.Now()
 	r.began = true
 	for i := range r.script.Events {
