@@ -35,6 +35,7 @@ type Conn struct {
 	finSent             bool
 	minshall            uint64 // end of the last segment sent that was not full-sized
 	noDelayEnd          uint64 // up to here Nagle's algorithm is off (N2)
+	pushBase            uint64 // end of the last segment sent that emptied the queue
 	override            bool   // the override timer has expired
 	sndUp               uint64 // urgent data end here, if beyond SND.UNA
 	announceUp          bool

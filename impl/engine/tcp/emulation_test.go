@@ -3,6 +3,8 @@ package tcp
 import (
 	"testing"
 	"time"
+
+	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
 func like(e Emulation) Params { return Params{Like: &e} }
@@ -78,4 +80,26 @@ func TestSegmentInfo(t *testing.T) {
 	if i = s.c.Info(s.now); i.UnackedSegments != 0 || i.LostSegments != 0 || i.DeliveredSegments != 6 {
 		t.Fatalf("%+v", i)
 	}
+}
+
+// PSH on every second segment of a burst, counted from where the queue was last
+// empty, and again when one is retransmitted.
+func TestPushEvery(t *testing.T) {
+	s := scriptConfig{synOpts: mssOnly, window: 60000, params: like(Emulation{PushEvery: 2})}.open(t)
+	push := func(h *wire.TCP, want bool) {
+		t.Helper()
+		if got := h.Flags&wire.PSH != 0; got != want {
+			t.Fatalf("seq %d: PSH %v, want %v", h.Seq, got, want)
+		}
+	}
+	s.write(100)
+	push(s.want(fACK, 1, 1, 100), true)
+	s.recv(fACK, 1, 101)
+	s.write(5 * 1460)
+	for i := range uint32(5) {
+		push(s.want(fACK, 101+1460*i, 1, 1460), i%2 == 1 || i == 4)
+	}
+	s.recv(fACK, 1, 101+1460)
+	s.until()
+	push(s.want(fACK, 101+1460, 1, 1460), true)
 }

@@ -432,6 +432,9 @@ func (c *Conn) afterAck(now clock.Time, cum int64) {
 	}
 	if c.persisting() {
 		c.tm.stop(tmRetransmit)
+		if c.p.Like.EmptyProbes { // which Linux counts from the last ACK on
+			c.tm.stop(tmPersist)
+		}
 		c.armPersist(now)
 	} else {
 		c.tm.stop(tmPersist)

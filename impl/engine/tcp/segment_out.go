@@ -252,10 +252,14 @@ func (c *Conn) sendNew(now clock.Time, out *Out, n, size int64, fin bool) {
 	}
 	flags := wire.ACK
 	last := c.sndNxt+uint64(n) == c.sq.end
-	if last && n > 0 {
-		flags |= wire.PSH // MUST-61
-	}
 	r := txRec{start: c.sndNxt, end: c.sndNxt + uint64(n)}
+	if n > 0 && (last || c.pushes(r.end)) {
+		flags |= wire.PSH // MUST-61
+		r.flags |= recPush
+	}
+	if last {
+		c.pushBase = r.end
+	}
 	if fin {
 		flags |= wire.FIN
 		r.end++
@@ -282,6 +286,12 @@ func (c *Conn) sendNew(now clock.Time, out *Out, n, size int64, fin bool) {
 	c.sent(now, r.len())
 }
 
+// pushes reports whether a segment that ends at end has PSH although more follows.
+func (c *Conn) pushes(end uint64) bool {
+	k := c.p.Like.PushEvery
+	return k > 0 && int64(end-max(c.pushBase, c.iss+1))%(k*c.mss) == 0
+}
+
 // retransmit sends record i of the scoreboard, or the first part of it, again.
 func (c *Conn) retransmit(now clock.Time, out *Out, i int, most int64) {
 	r := &c.sb.live()[i]
@@ -303,7 +313,7 @@ func (c *Conn) retransmit(now clock.Time, out *Out, i int, most int64) {
 		data--
 		flags |= wire.FIN
 	}
-	if data > 0 && r.start+uint64(data) == c.sq.end {
+	if data > 0 && (r.start+uint64(data) == c.sq.end || c.p.Like.PushEvery > 0 && r.flags&recPush != 0) {
 		flags |= wire.PSH
 	}
 	c.header(now, out, r.start, flags)
