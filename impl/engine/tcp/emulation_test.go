@@ -103,3 +103,19 @@ func TestPushEvery(t *testing.T) {
 	s.until()
 	push(s.want(fACK, 101+1460, 1, 1460), true)
 }
+
+// Data for an orphan is answered as if there were no connection.
+func TestBareResets(t *testing.T) {
+	for _, bare := range []bool{false, true} {
+		s := scriptConfig{synOpts: mssOnly, params: like(Emulation{BareResets: bare})}.open(t)
+		s.c.Orphan(s.now)
+		s.want(fACK|fFIN, 1, 1, 0)
+		s.recv(fACK, 1, 2)
+		s.recvData(fACK, 1, 2, pattern(10, 1))
+		if bare {
+			s.want(wire.RST, 2, 0, 0)
+		} else {
+			s.want(wire.RST|fACK, 2, 1, 0)
+		}
+	}
+}

@@ -349,6 +349,9 @@ func (c *Conn) dataForOrphan() {
 	c.unreadLost = true
 	c.ackNow = true
 	c.resetIfUnread()
+	if c.rstDue && c.p.Like.BareResets {
+		c.rstSeq, c.rstAck, c.rstFlags = uint32(c.sndUna), 0, wire.RST
+	}
 }
 
 // receiving reports whether the peer may still send.

@@ -77,6 +77,7 @@ type Emulation struct {
 	NoDSACK                bool          // duplicates are not reported
 	NoIdleRestart          bool          // cwnd survives a pause (RFC 5681, section 4.1, has it reduced)
 	EmptyProbes            bool          // zero-window probes have no data, but an old sequence number, as Linux's
+	BareResets             bool          // the RST that answers data for an orphan has no ACK, as one for no connection
 	PushEvery              int64         // PSH stands on every so many segments of a burst, as where each is handed down as one; 0: on the last
 	Interactive            bool          // who answers at once has his ACKs delayed from then on, as Linux's "ping-pong" mode
 }
