@@ -295,13 +295,18 @@ func (p *Proc) Close(ctx context.Context, fd int) error {
 		}
 		if linger.on && !s.nonblock {
 			_ = flow.CloseWrite()
-			_ = p.wait(ctx, time.Duration(linger.seconds)*time.Second, func() bool {
+			// An acknowledged FIN is no event of a flow, so this looks now and then.
+			end := p.cfg.Clock.Now().Add(time.Duration(linger.seconds) * time.Second)
+			done := func() bool {
 				switch flow.Info().State {
 				case api.StateFinWait1, api.StateClosing, api.StateLastAck, api.StateEstablished, api.StateCloseWait:
 					return false
 				}
 				return true
-			})
+			}
+			for !done() && p.cfg.Clock.Now() < end && ctx.Err() == nil {
+				_ = p.wait(ctx, lingerLook, done)
+			}
 		}
 		if o, ok := flow.(api.Orphaner); ok {
 			o.Orphan()
@@ -315,3 +320,6 @@ func (p *Proc) Close(ctx context.Context, fd int) error {
 	}
 	return nil
 }
+
+// lingerLook is how often a close that lingers looks at its flow.
+const lingerLook = time.Millisecond
