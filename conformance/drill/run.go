@@ -112,6 +112,7 @@ func Run(o *Options, file, source string) (v *Verdict) {
 	}
 	mine := *v
 	r := &run{o: o, script: s, verdict: &mine, set: settings.New(profile), nextPort: 40000}
+	r.set.Infer(s)
 	if n, ok := o.Target.(interface{ Native() bool }); ok {
 		r.set.Native = n.Native() // the target takes sysctls itself
 	}

@@ -195,6 +195,10 @@ func drillFlow(s *settings.Settings) api.FlowConfig {
 		TTL:           uint8(min(max(s.TTL, 1), 255)),
 		MSS:           uint16(s.MSS),
 	}
+	if n := s.WindowShift; n >= 0 && s.WindowScale && s.Keys["net.ipv4.tcp_rmem"] == "" {
+		f.ReceiveBuffer = 65535 << n // the largest with that shift
+		return f
+	}
 	if !drillAutotune(s) {
 		f.ReceiveBuffer = max(s.ReceiveBuffer.Default, 2048)
 		if s.Profile == settings.Linux {

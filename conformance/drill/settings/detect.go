@@ -20,6 +20,24 @@ func Detect(source string) Profile {
 // OS is the name that a script's "#ifdef" knows the profile by.
 func (p Profile) OS() string { return string(p) }
 
+// Infer takes from a script what its commands do not tell: the window scale that it
+// expects in the first SYN, which follows from the sizes of buffers. Scripts have those set
+// by a helper, whose text is not at hand. A script that sets them itself is believed.
+func (s *Settings) Infer(sc *script.Script) {
+	for i := range sc.Events {
+		p, ok := sc.Events[i].Action.(*script.Packet)
+		if !ok || p.Dir != script.Outbound || p.TCP == nil || !p.TCP.Flags.SYN {
+			continue
+		}
+		for _, o := range p.TCP.Options {
+			if o.Kind == script.OptWScale && o.Value <= 14 {
+				s.WindowShift = int(o.Value)
+				return
+			}
+		}
+	}
+}
+
 // Options are the options that a script may give, of those that packetdrill has.
 // A value says whether it needs an argument.
 var Options = map[string]bool{
