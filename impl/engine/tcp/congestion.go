@@ -145,7 +145,7 @@ func (c *Conn) stampSend(now clock.Time, r *txRec) {
 func (c *Conn) noteDelivered(now clock.Time, h *wire.TCP, r *txRec, n int64) {
 	c.rackDelivered(now, h, r)
 	c.undoOriginal(r)
-	c.stats.delivered += c.segmentsIn(n)
+	c.stats.delivered += uint32(c.segmentsIn(n))
 	if !c.rate.hasNewer || r.sentAt > c.rate.newest.sentAt || r.sentAt == c.rate.newest.sentAt && r.end > c.rate.newest.end {
 		c.rate.newest, c.rate.hasNewer = *r, true
 	}

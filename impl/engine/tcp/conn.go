@@ -148,8 +148,8 @@ type connStats struct {
 	segsSent, segsReceived                uint64
 	rexmits, spurious, dupAcks, timeouts  uint64
 	probes, undone                        uint64
-	dataSent, dataReceived, outOfOrder    uint64
-	delivered, deliveredCE, reordered     uint64 // segments
+	dataSent, dataReceived, outOfOrder    uint32 // segments, in 32 bits as tcp_info has them
+	delivered, deliveredCE, reordered     uint32
 }
 
 // newConn makes what active and passive connections have in common.

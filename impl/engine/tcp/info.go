@@ -83,9 +83,9 @@ func (c *Conn) segmentInfo(i *api.Info) {
 		i.CongestionState = phaseNames[c.phase]
 	}
 	i.Probes = c.stats.probes
-	i.DataSegmentsSent, i.DataSegmentsReceived = c.stats.dataSent, c.stats.dataReceived
-	i.DeliveredSegments, i.DeliveredCE = c.stats.delivered, c.stats.deliveredCE
-	i.OutOfOrderSegments, i.ReorderingSeen = c.stats.outOfOrder, c.stats.reordered
+	i.DataSegmentsSent, i.DataSegmentsReceived = uint64(c.stats.dataSent), uint64(c.stats.dataReceived)
+	i.DeliveredSegments, i.DeliveredCE = uint64(c.stats.delivered), uint64(c.stats.deliveredCE)
+	i.OutOfOrderSegments, i.ReorderingSeen = uint64(c.stats.outOfOrder), uint64(c.stats.reordered)
 	i.RecvSegment = c.rcvMSS
 	i.AckDelay = c.p.DelayedAck
 	i.ECNSeen = c.ecn.seen

@@ -77,7 +77,7 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 	}
 	ece := c.ecn.ok && h.Flags&wire.ECE != 0
 	if ece {
-		c.stats.deliveredCE += c.segmentsIn(delivered)
+		c.stats.deliveredCE += uint32(c.segmentsIn(delivered))
 		c.ecnCongestion(now, cum, delivered, before)
 	}
 	if c.engineLeads() {

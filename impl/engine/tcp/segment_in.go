@@ -25,7 +25,7 @@ func (c *Conn) Segment(now clock.Time, s *Segment) {
 	}
 	c.stats.segsReceived += n
 	if s.Len > 0 {
-		c.stats.dataReceived += n
+		c.stats.dataReceived += uint32(n)
 		c.lastDataReceived = now
 	}
 	c.ecn.seen = c.ecn.seen || s.ECT

@@ -342,7 +342,7 @@ func (c *Conn) payload(out *Out, seq uint64, n, size int64) {
 	if n > size {
 		out.GSOSize = uint16(size)
 		more := uint64((n+size-1)/size) - 1
-		c.stats.dataSent += more
+		c.stats.dataSent += uint32(more)
 		c.stats.segsSent += more
 		c.cfg.Counters.SegmentsOut += more
 	}
