@@ -139,6 +139,7 @@ func drillParams(s *settings.Settings) (tcp.Params, error) {
 		NoRACK:            !s.RACK,
 		Autotune:          drillAutotune(s),
 		Like: &tcp.Emulation{
+			NoAckLimit:      s.Profile == settings.Linux,
 			InitialSegments: int64(s.InitialWindow),
 			NoQuickAcks:     !s.QuickStart,
 			SynRetries:      s.SynRetries,

@@ -80,6 +80,7 @@ type Emulation struct {
 	BareResets             bool          // the RST that answers data for an orphan has no ACK, as one for no connection
 	PushEvery              int64         // PSH stands on every so many segments of a burst, as where each is handed down as one; 0: on the last
 	Interactive            bool          // who answers at once has his ACKs delayed from then on, as Linux's "ping-pong" mode
+	NoAckLimit             bool          // slow start counts all that an ACK covers (L of RFC 3465 is infinite)
 }
 
 // native is the Emulation of a stack that is like itself.
