@@ -107,6 +107,7 @@ func blocking[T any](ctx context.Context, fd int, f func() (T, error)) (T, error
 	return zero, sock.EINTR
 }
 
+// Socket implements sock.Process.
 func (p *Process) Socket(domain, typ, protocol int) (fd int, err error) {
 	err = p.ns.Do(func() (err error) {
 		fd, err = unix.Socket(domain, typ|unix.SOCK_CLOEXEC, protocol)
@@ -137,6 +138,7 @@ func addrPort(sa unix.Sockaddr) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
+// Bind implements sock.Process.
 func (p *Process) Bind(fd int, addr netip.AddrPort) error {
 	if err := p.own(fd); err != nil {
 		return err
@@ -144,6 +146,7 @@ func (p *Process) Bind(fd int, addr netip.AddrPort) error {
 	return errno(unix.Bind(fd, sockaddr(fd, addr)))
 }
 
+// Listen implements sock.Process.
 func (p *Process) Listen(fd, backlog int) error {
 	if err := p.own(fd); err != nil {
 		return err
@@ -151,6 +154,7 @@ func (p *Process) Listen(fd, backlog int) error {
 	return errno(unix.Listen(fd, backlog))
 }
 
+// Accept implements sock.Process.
 func (p *Process) Accept(ctx context.Context, fd, flags int) (int, netip.AddrPort, error) {
 	if err := p.own(fd); err != nil {
 		return -1, netip.AddrPort{}, err
@@ -169,6 +173,7 @@ func (p *Process) Accept(ctx context.Context, fd, flags int) (int, netip.AddrPor
 	return p.add(n), peer, nil
 }
 
+// Connect implements sock.Process.
 func (p *Process) Connect(ctx context.Context, fd int, addr netip.AddrPort) error {
 	if err := p.own(fd); err != nil {
 		return err
@@ -177,6 +182,7 @@ func (p *Process) Connect(ctx context.Context, fd int, addr netip.AddrPort) erro
 	return err
 }
 
+// Recv implements sock.Process.
 func (p *Process) Recv(ctx context.Context, fd int, m *sock.Message, flags int) (int, error) {
 	if err := p.own(fd); err != nil {
 		return -1, err
@@ -212,6 +218,7 @@ func (p *Process) Recv(ctx context.Context, fd int, m *sock.Message, flags int) 
 	return r.n, nil
 }
 
+// Send implements sock.Process.
 func (p *Process) Send(ctx context.Context, fd int, m *sock.Message, flags int) (int, error) {
 	if err := p.own(fd); err != nil {
 		return -1, err
@@ -238,6 +245,7 @@ func (p *Process) Send(ctx context.Context, fd int, m *sock.Message, flags int) 
 	})
 }
 
+// Close implements sock.Process.
 func (p *Process) Close(ctx context.Context, fd int) error {
 	if err := p.own(fd); err != nil {
 		return err
@@ -249,6 +257,7 @@ func (p *Process) Close(ctx context.Context, fd int) error {
 	return err
 }
 
+// Shutdown implements sock.Process.
 func (p *Process) Shutdown(fd, how int) error {
 	if err := p.own(fd); err != nil {
 		return err
@@ -256,6 +265,7 @@ func (p *Process) Shutdown(fd, how int) error {
 	return errno(unix.Shutdown(fd, how))
 }
 
+// Fcntl implements sock.Process.
 func (p *Process) Fcntl(fd, cmd, arg int) (int, error) {
 	if err := p.own(fd); err != nil {
 		return -1, err
@@ -269,6 +279,7 @@ func (p *Process) Fcntl(fd, cmd, arg int) (int, error) {
 	return n, errno(err)
 }
 
+// Ioctl implements sock.Process.
 func (p *Process) Ioctl(fd, request, arg int) (result, value int, err error) {
 	if err := p.own(fd); err != nil {
 		return -1, 0, err
@@ -286,6 +297,7 @@ func (p *Process) Ioctl(fd, request, arg int) (result, value int, err error) {
 	return -1, 0, sock.Unsupported{Feature: "this request of ioctl on Linux"}
 }
 
+// GetSockopt implements sock.Process.
 func (p *Process) GetSockopt(fd, level, name, room int) ([]byte, error) {
 	if err := p.own(fd); err != nil {
 		return nil, err
@@ -302,6 +314,7 @@ func (p *Process) GetSockopt(fd, level, name, room int) ([]byte, error) {
 	return b[:min(int(n), len(b))], nil
 }
 
+// SetSockopt implements sock.Process.
 func (p *Process) SetSockopt(fd, level, name int, value []byte) error {
 	if err := p.own(fd); err != nil {
 		return err
@@ -322,6 +335,7 @@ func (p *Process) SetSockopt(fd, level, name int, value []byte) error {
 	return nil
 }
 
+// GetSockName implements sock.Process.
 func (p *Process) GetSockName(fd int) (netip.AddrPort, error) {
 	if err := p.own(fd); err != nil {
 		return netip.AddrPort{}, err
@@ -333,6 +347,7 @@ func (p *Process) GetSockName(fd int) (netip.AddrPort, error) {
 	return addrPort(sa), nil
 }
 
+// GetPeerName implements sock.Process.
 func (p *Process) GetPeerName(fd int) (netip.AddrPort, error) {
 	if err := p.own(fd); err != nil {
 		return netip.AddrPort{}, err
@@ -371,6 +386,7 @@ func wait(ctx context.Context, timeout time.Duration, f func(time.Duration) (int
 	}
 }
 
+// Poll implements sock.Process.
 func (p *Process) Poll(ctx context.Context, fds []sock.PollFD, timeout time.Duration) (int, error) {
 	list := make([]unix.PollFd, len(fds))
 	for i, f := range fds {
@@ -389,6 +405,7 @@ func (p *Process) Poll(ctx context.Context, fds []sock.PollFD, timeout time.Dura
 	return n, err
 }
 
+// EpollCreate implements sock.Process.
 func (p *Process) EpollCreate(flags int) (int, error) {
 	fd, err := unix.EpollCreate1(flags | unix.EPOLL_CLOEXEC)
 	if err != nil {
@@ -397,6 +414,7 @@ func (p *Process) EpollCreate(flags int) (int, error) {
 	return p.add(fd), nil
 }
 
+// EpollCtl implements sock.Process.
 func (p *Process) EpollCtl(epfd, op, fd int, ev sock.EpollEvent) error {
 	if err := p.own(epfd); err != nil {
 		return err
@@ -407,6 +425,7 @@ func (p *Process) EpollCtl(epfd, op, fd int, ev sock.EpollEvent) error {
 	return errno(unix.EpollCtl(epfd, op, fd, &unix.EpollEvent{Events: ev.Events, Fd: int32(ev.Data), Pad: int32(ev.Data >> 32)}))
 }
 
+// EpollWait implements sock.Process.
 func (p *Process) EpollWait(ctx context.Context, epfd, most int, timeout time.Duration) ([]sock.EpollEvent, error) {
 	if err := p.own(epfd); err != nil {
 		return nil, err
@@ -428,6 +447,7 @@ func (p *Process) EpollWait(ctx context.Context, epfd, most int, timeout time.Du
 	return out, nil
 }
 
+// Pipe implements sock.Process.
 func (p *Process) Pipe(flags int) (r, w int, err error) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], flags|unix.O_CLOEXEC); err != nil {
@@ -436,6 +456,7 @@ func (p *Process) Pipe(flags int) (r, w int, err error) {
 	return p.add(fds[0]), p.add(fds[1]), nil
 }
 
+// Splice implements sock.Process.
 func (p *Process) Splice(ctx context.Context, in, out, n, flags int) (int, error) {
 	if err := p.own(in); err != nil {
 		return -1, err
@@ -452,6 +473,7 @@ func (p *Process) Open(path string, flags int) (int, error) {
 	return -1, sock.Unsupported{Feature: "open on the kernel"}
 }
 
+// SendFile implements sock.Process.
 func (p *Process) SendFile(ctx context.Context, out, in int, offset *int64, n int) (int, error) {
 	return -1, sock.Unsupported{Feature: "sendfile on the kernel"}
 }
