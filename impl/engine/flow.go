@@ -312,6 +312,16 @@ func (f *Flow) wakeAll() {
 	f.closed.wake()
 }
 
+// QuickAck says whether the next segments received are to be acknowledged one by
+// one, beginning with what waits for it, or may wait for another. The stack decides
+// again later. It is for a user who knows what he will answer, and when.
+func (f *Flow) QuickAck(on bool) {
+	now := f.shard.enter()
+	f.conn.QuickAck(on)
+	f.shard.touch(now, f.conn)
+	f.shard.leave(now)
+}
+
 // CloseReason implements api.Flow.
 func (f *Flow) CloseReason() error {
 	f.shard.mu.Lock()

@@ -32,6 +32,7 @@ func (h *Host) segment(now clock.Time, pkt *ip.Packet, p *link.Packet, b []byte)
 		Len:     int64(pkt.Len - pkt.HeaderLen - tcpLen),
 		GSOSize: p.Offload.GSOSize,
 		CE:      pkt.TOS&3 == 3,
+		ECT:     pkt.TOS&3 != 0,
 	}
 	h.demux(now, local, remote, &s)
 }

@@ -299,6 +299,9 @@ func (h *Host) Shutdown(now clock.Time) {
 	h.timers = nil
 }
 
+// SetParams replaces the parameters of connections made from now on.
+func (h *Host) SetParams(p tcp.Params) { h.cfg.Params = p }
+
 // Stats are counters since the start, and the sizes of tables.
 type Stats struct {
 	tcp.Counters

@@ -9,6 +9,7 @@ import (
 	"github.com/sluicenet/sluice/api/link"
 	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/ip"
+	"github.com/sluicenet/sluice/impl/engine/reason"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
@@ -163,7 +164,7 @@ func icmpMeaning(is6 bool, m wire.ICMP) (kind tcp.ICMPKind, err error, ok bool) 
 			if m.Code == wire.ICMPv6CodePort {
 				return tcp.ICMPHard, api.ErrRefused, true
 			}
-			return tcp.ICMPHard, api.ErrUnreachable, true
+			return tcp.ICMPHard, reason.Unreachable6(m.Code), true
 		case wire.ICMPv6TimeExceeded, wire.ICMPv6ParamProblem:
 			return tcp.ICMPSoft, api.ErrUnreachable, true
 		}
@@ -180,7 +181,7 @@ func icmpMeaning(is6 bool, m wire.ICMP) (kind tcp.ICMPKind, err error, ok bool) 
 		case wire.ICMPv4CodePort:
 			return tcp.ICMPHard, api.ErrRefused, true
 		}
-		return tcp.ICMPHard, api.ErrUnreachable, true
+		return tcp.ICMPHard, reason.Unreachable4(m.Code), true
 	case wire.ICMPv4TimeExceeded, wire.ICMPv4ParamProblem:
 		return tcp.ICMPSoft, api.ErrUnreachable, true
 	}

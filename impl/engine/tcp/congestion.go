@@ -51,6 +51,8 @@ func (c *Conn) initialWindow() int64 {
 		return 10 * c.mss
 	case c.synRexmits > 0:
 		return c.mss
+	case c.p.Like.InitialSegments > 0:
+		return c.p.Like.InitialSegments * c.mss
 	case c.p.InitialWindow > 0:
 		return max(c.p.InitialWindow, c.mss)
 	}
@@ -148,6 +150,7 @@ func (c *Conn) stampSend(now clock.Time, r *txRec) {
 func (c *Conn) noteDelivered(now clock.Time, h *wire.TCP, r *txRec, n int64) {
 	c.rackDelivered(now, h, r)
 	c.undoOriginal(r)
+	c.stats.delivered += uint32(c.segmentsIn(n))
 	if !c.rate.hasNewer || r.sentAt > c.rate.newest.sentAt || r.sentAt == c.rate.newest.sentAt && r.end > c.rate.newest.end {
 		c.rate.newest, c.rate.hasNewer = *r, true
 	}

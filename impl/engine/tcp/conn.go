@@ -36,6 +36,7 @@ type Conn struct {
 	finSent             bool
 	minshall            uint64 // end of the last segment sent that was not full-sized
 	noDelayEnd          uint64 // up to here Nagle's algorithm is off (N2)
+	pushBase            uint64 // end of the last segment sent that emptied the queue
 	override            bool   // the override timer has expired
 	sndUp               uint64 // urgent data end here, if beyond SND.UNA
 	announceUp          bool
@@ -93,39 +94,40 @@ type Conn struct {
 	kaDue    bool // keepalive probe
 
 	// Retransmission and congestion control.
-	sb             scoreboard
-	rtt            rttState
-	backoff        int
-	retries        int // consecutive expiries without progress
-	synRexmits     int
-	lastTimeout    uint64 // SND.UNA when the RTO last expired
-	progressAt     clock.Time
-	ctl            cc.Controller
-	ctlName        string
-	control        cc.Control // what ctl said last
-	cwnd           int64
-	ssthresh       int64
-	phase          cc.Phase
-	recoveryPoint  uint64
-	recover        uint64 // RFC 6582
-	dupAcks        int
-	renoSacked     int64 // without SACK: bytes that duplicate ACKs stand for
-	limitedTx      int64 // sent by limited transmit since the first duplicate ACK
-	rescued        bool
-	rtoRestarted   bool // RFC 6582: on the first partial ACK only
-	forceRexmit    bool // the first retransmission of an episode does not wait for cwnd
-	lossCount      int64
-	prr            prrState
-	*lossDetection // from the handshake on
-	rate           rateState
-	limit          sendLimit
-	cwndLimited    uint64 // data below were in flight when cwnd was the limit
-	maxFlight      int64
-	persistBack    int
-	lastDataSent   clock.Time
-	paceAt         clock.Time
-	told           *controllerEvents // from the handshake on
-	watch          *packetWatch      // nil if the controller does not look at packets
+	sb               scoreboard
+	rtt              rttState
+	backoff          int
+	retries          int // consecutive expiries without progress
+	synRexmits       int
+	lastTimeout      uint64 // SND.UNA when the RTO last expired
+	progressAt       clock.Time
+	ctl              cc.Controller
+	ctlName          string
+	control          cc.Control // what ctl said last
+	cwnd             int64
+	ssthresh         int64
+	phase            cc.Phase
+	recoveryPoint    uint64
+	recover          uint64 // RFC 6582
+	dupAcks          int
+	renoSacked       int64 // without SACK: bytes that duplicate ACKs stand for
+	limitedTx        int64 // sent by limited transmit since the first duplicate ACK
+	rescued          bool
+	rtoRestarted     bool // RFC 6582: on the first partial ACK only
+	forceRexmit      bool // the first retransmission of an episode does not wait for cwnd
+	lossCount        int64
+	prr              prrState
+	*lossDetection   // from the handshake on
+	rate             rateState
+	limit            sendLimit
+	cwndLimited      uint64 // data below were in flight when cwnd was the limit
+	maxFlight        int64
+	persistBack      int
+	lastDataSent     clock.Time
+	lastDataReceived clock.Time
+	paceAt           clock.Time
+	told             *controllerEvents // from the handshake on
+	watch            *packetWatch      // nil if the controller does not look at packets
 
 	// Keepalive.
 	ka keepaliveState
@@ -147,6 +149,8 @@ type connStats struct {
 	segsSent, segsReceived                uint64
 	rexmits, spurious, dupAcks, timeouts  uint64
 	probes, undone                        uint64
+	dataSent, dataReceived, outOfOrder    uint32 // segments, in 32 bits as tcp_info has them
+	delivered, deliveredCE, reordered     uint32
 }
 
 // newConn makes what active and passive connections have in common.
@@ -187,7 +191,9 @@ func newConn(now clock.Time, cfg *Config) *Conn {
 	c.announcedMSS = c.ourMSS()
 	c.rtt.init(c.p.RTOInitial)
 	c.cwnd, c.ssthresh = 1, cc.NoThreshold
-	c.quickAcks = quickAckSegments
+	if !c.p.Like.NoQuickAcks {
+		c.quickAcks = quickAckSegments
+	}
 	if !c.p.NoWindowScale {
 		c.rcvScale = windowScaleFor(f.ReceiveBuffer)
 	}

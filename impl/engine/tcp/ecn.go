@@ -38,6 +38,7 @@ type ecnState struct {
 	asked bool       // one did
 	plain bool       // one did not
 	ok    bool       // negotiated
+	seen  bool       // a packet of the peer's was capable of ECN
 
 	// As receiver.
 	echo  bool       // ECE stands in what we send; with ECNEach, DCTCP.CE

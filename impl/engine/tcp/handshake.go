@@ -228,12 +228,21 @@ func (c *Conn) onSynTimeout(now clock.Time) {
 	if fault.On("syn-not-retransmitted") || fault.On("syn-ack-not-retransmitted") && c.passive {
 		return
 	}
-	if c.passive && c.synRexmits+1 >= maxSynAcks {
+	limit := c.p.Like.SynRetries
+	if c.passive {
+		limit = maxSynAcks - 1
+		if c.p.Like.SynAckRetries > 0 {
+			limit = c.p.Like.SynAckRetries
+		}
+	}
+	if limit > 0 && c.synRexmits >= limit {
 		c.end(api.ErrTimeout)
 		return
 	}
 	c.synRexmits++
-	c.backoff++
+	if c.passive || c.synRexmits > c.p.Like.SynLinear {
+		c.backoff++
+	}
 	c.stats.timeouts++
 	c.synDue = true
 	c.noteR1(c.synRexmits)

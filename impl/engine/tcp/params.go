@@ -17,6 +17,7 @@ func DefaultParams() Params {
 		ChallengeInterval: 500 * time.Millisecond,
 		MaxWindow:         64 << 20,
 		MinMSS:            48,
+		Like:              &native,
 	}
 }
 
@@ -41,6 +42,9 @@ func (p Params) WithDefaults() Params {
 	}
 	if p.MinMSS <= 0 {
 		p.MinMSS = d.MinMSS
+	}
+	if p.Like == nil {
+		p.Like = d.Like
 	}
 	p.RTOMax = max(p.RTOMax, p.RTOMin)
 	p.DelayedAck = min(p.DelayedAck, maxDelayedAck)

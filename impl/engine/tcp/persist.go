@@ -39,10 +39,14 @@ func (c *Conn) onPersistTimeout(now clock.Time) {
 // armPersist starts the timer while the window is closed.
 func (c *Conn) armPersist(now clock.Time) {
 	if !c.tm.armed(tmPersist) && !c.probeDue {
-		c.tm[tmPersist] = now.Add(c.backedOff(c.rtt.rto, c.persistBack))
-		if fault.On("persist-first-late") && c.persistBack == 0 {
-			c.tm[tmPersist] = now.Add(20 * c.rtt.rto)
+		d := max(c.backedOff(c.rtt.rto, c.persistBack), c.p.Like.PersistMin)
+		if c.p.Like.PersistMax > 0 {
+			d = min(d, c.p.Like.PersistMax)
 		}
+		if fault.On("persist-first-late") && c.persistBack == 0 {
+			d = 20 * c.rtt.rto
+		}
+		c.tm[tmPersist] = now.Add(d)
 	}
 }
 

@@ -76,6 +76,7 @@ func (c *Conn) rackDelivered(now clock.Time, h *wire.TCP, r *txRec) {
 		k.fack = r.end
 	case r.end < k.fack && r.flags&recEverRexmit == 0:
 		k.reordered = true
+		c.stats.reordered++
 	}
 	rtt := now.Sub(r.sentAt)
 	if r.flags&recEverRexmit != 0 {

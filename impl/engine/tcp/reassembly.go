@@ -313,6 +313,7 @@ func (c *Conn) segmentData(now clock.Time, s *Segment, seq uint64) {
 	}
 	if seq > c.rcvNxt {
 		// Out of order (SHLD-31): ACK at once, with SACK blocks.
+		c.stats.outOfOrder++
 		c.ackNow = !fault.On("out-of-order-ack-delayed")
 		if !c.ackNow {
 			c.ackPending += s.Len

@@ -91,6 +91,7 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 	}
 	ece := c.ecn.ok && h.Flags&wire.ECE != 0
 	if ece {
+		c.stats.deliveredCE += uint32(c.segmentsIn(delivered))
 		c.ecnCongestion(now, cum, delivered, before)
 	}
 	if c.engineLeads() && !fault.On("prr-off") {
@@ -136,10 +137,26 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 			e.CwndLimited = false
 		}
 		e.RTT = cc.RTT{Sample: rtt, Smoothed: c.rtt.srtt, Var: c.rtt.rttvar, Min: c.rtt.min}
-		c.ctl.OnAck(e)
+		if _, owner := c.ctl.(cc.RecoveryOwner); c.p.Like.NoAckLimit && !owner && c.cwnd < c.ssthresh && c.phase != cc.Recovery {
+			c.tellInParts(e)
+		} else {
+			c.ctl.OnAck(e)
+		}
 		c.takeControl()
 	}
 	c.afterAck(now, cum)
+}
+
+// tellInParts tells of one ACK as if each segment had had its own, so that slow
+// start is bounded by no L of RFC 3465.
+func (c *Conn) tellInParts(e *cc.AckEvent) {
+	size := max(c.mss, 1)
+	for rest, cum := e.Delivered, e.CumAcked; rest > 0; {
+		e.Delivered, e.CumAcked = min(rest, size), min(cum, size)
+		rest, cum = rest-e.Delivered, cum-e.CumAcked
+		c.ctl.OnAck(e)
+		e.Lost, e.Sacked, e.RoundStart, e.RTT.Sample = 0, 0, false, -1
+	}
 }
 
 // ackBytes moves SND.UNA to ack, and returns how many of the bytes had not been
@@ -523,6 +540,9 @@ func (c *Conn) afterAck(now clock.Time, cum int64) {
 	}
 	if c.persisting() {
 		c.tm.stop(tmRetransmit)
+		if c.p.Like.EmptyProbes { // which Linux counts from the last ACK on
+			c.tm.stop(tmPersist)
+		}
 		c.armPersist(now)
 	} else {
 		c.tm.stop(tmPersist)
@@ -578,7 +598,7 @@ func (c *Conn) onRetransmitTimeout(now clock.Time) {
 		c.armPersist(now)
 		return
 	}
-	if c.orphan && c.retries >= c.p.OrphanRetries {
+	if c.orphan && c.retries >= c.p.OrphanRetries || c.p.Like.Retries > 0 && c.retries >= c.p.Like.Retries {
 		c.giveUp(api.ErrTimeout)
 		return
 	}

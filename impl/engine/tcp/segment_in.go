@@ -25,6 +25,11 @@ func (c *Conn) Segment(now clock.Time, s *Segment) {
 		n = uint64((s.Len + int64(s.GSOSize) - 1) / int64(s.GSOSize))
 	}
 	c.stats.segsReceived += n
+	if s.Len > 0 {
+		c.stats.dataReceived += uint32(n)
+		c.lastDataReceived = now
+	}
+	c.ecn.seen = c.ecn.seen || s.ECT
 	c.cfg.Counters.SegmentsIn += n
 	if s.TCP.Flags&wire.RST != 0 {
 		c.cfg.Counters.ResetsIn++
@@ -441,6 +446,9 @@ func (c *Conn) dataForOrphan() {
 	c.unreadLost = true
 	c.ackNow = true
 	c.resetIfUnread()
+	if c.rstDue && c.p.Like.BareResets {
+		c.rstSeq, c.rstAck, c.rstFlags = uint32(c.sndUna), 0, wire.RST
+	}
 }
 
 // receiving reports whether the peer may still send.

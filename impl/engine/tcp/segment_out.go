@@ -302,12 +302,19 @@ func (c *Conn) burst(size int64) int64 {
 
 func (c *Conn) sendNew(now clock.Time, out *Out, n, size int64, fin bool) {
 	c.restartAfterIdle(now)
+	if c.p.Like.Interactive && n > 0 && now.Sub(c.lastDataReceived) < c.p.DelayedAck && c.stats.dataReceived > 0 {
+		c.quickAcks = 0
+	}
 	flags := wire.ACK
 	last := c.sndNxt+uint64(n) == c.sq.end
-	if last && n > 0 && !fault.On("psh-missing") {
-		flags |= wire.PSH // MUST-61
-	}
 	r := txRec{start: c.sndNxt, end: c.sndNxt + uint64(n)}
+	if n > 0 && (last || c.pushes(r.end)) && !fault.On("psh-missing") {
+		flags |= wire.PSH // MUST-61
+		r.flags |= recPush
+	}
+	if last {
+		c.pushBase = r.end
+	}
 	if fin {
 		flags |= wire.FIN
 		r.end++
@@ -337,6 +344,12 @@ func (c *Conn) sendNew(now clock.Time, out *Out, n, size int64, fin bool) {
 	c.sent(now, r.len())
 }
 
+// pushes reports whether a segment that ends at end has PSH although more follows.
+func (c *Conn) pushes(end uint64) bool {
+	k := c.p.Like.PushEvery
+	return k > 0 && int64(end-max(c.pushBase, c.iss+1))%(k*c.mss) == 0
+}
+
 // retransmit sends record i of the scoreboard, or the first part of it, again.
 func (c *Conn) retransmit(now clock.Time, out *Out, i int, most int64) {
 	r := &c.sb.live()[i]
@@ -358,7 +371,7 @@ func (c *Conn) retransmit(now clock.Time, out *Out, i int, most int64) {
 		data--
 		flags |= wire.FIN
 	}
-	if data > 0 && r.start+uint64(data) == c.sq.end {
+	if data > 0 && (r.start+uint64(data) == c.sq.end || c.p.Like.PushEvery > 0 && r.flags&recPush != 0) {
 		flags |= wire.PSH
 	}
 	c.header(now, out, r.start, flags)
@@ -390,9 +403,11 @@ func (c *Conn) payload(out *Out, seq uint64, n, size int64) {
 	}
 	out.Payload = c.sq.views(out.Payload, seq, n)
 	out.Len = n
+	c.stats.dataSent++
 	if n > size {
 		out.GSOSize = uint16(size)
 		more := uint64((n+size-1)/size) - 1
+		c.stats.dataSent += uint32(more)
 		c.stats.segsSent += more
 		c.cfg.Counters.SegmentsOut += more
 	}
@@ -418,7 +433,7 @@ func (c *Conn) sent(now clock.Time, n int64) {
 // restartAfterIdle tells the controller of the end of a pause (RFC 5681, section
 // 4.1).
 func (c *Conn) restartAfterIdle(now clock.Time) {
-	if c.sndUna != c.sndNxt || c.stats.bytesSent == 0 {
+	if c.sndUna != c.sndNxt || c.stats.bytesSent == 0 || c.p.Like.NoIdleRestart {
 		return
 	}
 	idle := now.Sub(c.lastDataSent)
@@ -468,6 +483,13 @@ func (c *Conn) nextUnsure() (int, bool) {
 // window (RFC 9293, section 3.8.6.1): a new one if there is nothing outstanding.
 func (c *Conn) pollProbe(now clock.Time, out *Out) {
 	c.probeDue = false
+	if c.p.Like.EmptyProbes {
+		// The answer to what is below the window tells the window as well.
+		c.header(now, out, c.sndUna-1, wire.ACK)
+		c.watchUser(now)
+		c.armPersist(now)
+		return
+	}
 	seq := c.sndUna
 	flags := wire.ACK
 	data := int64(1)

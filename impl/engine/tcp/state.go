@@ -207,6 +207,7 @@ func (c *Conn) establish(now clock.Time) {
 	c.progressAt = now
 	c.initTune(now)
 	c.startCongestionControl(now)
+	c.stats.delivered++ // the SYN
 	// RFC 6298, (5.7): after the loss of a SYN, and with no measurement,
 	// the RTO is 3 s when data transmission begins.
 	if c.synRexmits > 0 && c.rtt.samples == 0 && !fault.On("rto-after-lost-syn-short") {

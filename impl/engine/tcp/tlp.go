@@ -40,7 +40,7 @@ func (c *Conn) mayProbe() bool {
 // probe would be useful (section 7.2), and reports whether it is running.
 func (c *Conn) armProbe(now clock.Time) {
 	c.tm.stop(tmProbe)
-	if c.ctl == nil || !c.useRACK() || !c.mayProbe() || len(c.sb.ranges) > 0 ||
+	if c.ctl == nil || !c.useRACK() || c.p.Like.NoTLP || !c.mayProbe() || len(c.sb.ranges) > 0 ||
 		c.sndUna == c.sndNxt || c.tlp.end != 0 && !fault.On("tlp-again-and-again") || c.tlp.due || c.backoff > 0 || !c.tm.armed(tmRetransmit) {
 		return
 	}

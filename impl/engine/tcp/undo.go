@@ -48,7 +48,7 @@ func (c *Conn) beginUndo(kind cc.CongestionKind) {
 	if fault.On("undo-off") {
 		u.active = false
 	}
-	if kind == cc.Timeout && c.sackOK && !fault.On("frto-off") && (c.phase == cc.Open || c.phase == cc.Disorder) {
+	if kind == cc.Timeout && c.sackOK && !c.p.Like.NoFRTO && !fault.On("frto-off") && (c.phase == cc.Open || c.phase == cc.Disorder) {
 		u.frto = frtoFirst
 	}
 }

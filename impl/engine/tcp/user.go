@@ -149,6 +149,20 @@ func (c *Conn) Write(now clock.Time, bs []*api.Buffer, o WriteOptions) (end uint
 // receiveReserve is what a Write leaves of the stack's budget.
 const receiveReserve = 32 << 10
 
+// QuickAck hurries acknowledgements, or not: with on, what waits is sent, and the
+// next segments are acknowledged one by one, as the first of a connection are; without,
+// they wait for another, or for the timer (RFC 9293, section 3.8.6.3).
+func (c *Conn) QuickAck(on bool) {
+	if !on {
+		c.quickAcks = 0
+		return
+	}
+	c.quickAcks = quickAckSegments
+	if c.ackPending > 0 {
+		c.ackNow = true
+	}
+}
+
 // Acked returns the stream offset up to which the peer has acknowledged.
 func (c *Conn) Acked() uint64 {
 	una := min(c.sndUna, c.sq.end)
