@@ -45,6 +45,24 @@ type Info struct {
 	PacingRate               int64  // bytes per second, 0 if unpaced
 	DeliveryRate             int64  // bytes per second, 0 if unknown
 
+	// Of what was sent and is not acknowledged, in segments: what the peer has
+	// reported, what is thought lost, and what of that has been sent again.
+	UnackedSegments, SackedSegments, LostSegments, ResentSegments int64
+
+	NotSent         int64  // bytes written and never sent
+	CongestionState string // "open", "disorder", "cwr", "recovery" or "loss"; "" before the handshake is complete
+	Retries         int    // retransmissions of the same segment in a row
+	Probes          uint64 // tail loss probes sent
+
+	DataSegmentsSent, DataSegmentsReceived uint64 // segments with payload
+	DeliveredSegments                      uint64 // of ours, a SYN included, each once
+	DeliveredCE                            uint64 // those whose ACK echoed congestion
+	OutOfOrderSegments                     uint64 // received beyond a hole
+	ReorderingSeen                         uint64 // times that a late segment overtook nothing lost
+	RecvSegment                            int64  // estimate of the size of the peer's segments
+	AckDelay                               time.Duration
+	ECNSeen                                bool // a packet of the peer's was marked as capable of ECN
+
 	UrgentPending   int64 // bytes up to the end of urgent data, 0 if none
 	KeepaliveProbes int   // unanswered now
 	SoftError       error // last error that did not end the flow, or nil

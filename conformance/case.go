@@ -74,11 +74,15 @@ func (c *Case) Capabilities() Capability {
 func groups() [][]Case {
 	return [][]Case{
 		readCases, writeCases, closeCases, openCases, keepaliveCases, listenCases, disconnectCases, beyondCases,
+		crowdCases, cancelCases, pressedCases,
 		mirageAPICases, mirageCases, mirageMoreCases,
 		segmentCases, handshakeCases, resetCases, blindCases,
 		transferCases, nagleCases, windowCases, ackCases,
 		timerCases, recoveryCases, sackCases, timestampCases,
 		closingCases, keepaliveWireCases, urgentCases, isnCases, ipCases, dropCases, icmpCases,
+		headerCases, openingCases, reportCases, flowCases, leftoverCases,
+		ecnCases, selectiveCases, congestionCases, rackCases, windowLawCases, clockCases, scaleCases, blindMoreCases, pathCases,
+		strictCases, strictIPCases, strictAPICases,
 	}
 }
 

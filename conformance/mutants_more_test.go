@@ -2,16 +2,9 @@ package conformance
 
 import (
 	"context"
-	"flag"
-	"fmt"
 	"iter"
 	"net/netip"
-	"os"
-	"slices"
-	"strings"
 	"sync"
-	"testing"
-	"time"
 
 	"github.com/sluicenet/sluice/api"
 )
@@ -109,40 +102,3 @@ func (f plainUrgent) WriteUrgent(ctx context.Context, b *api.Buffer) error { ret
 
 // hostPort is the stack's port in the newest segment that it has sent.
 func (l *mutantLink) hostPort() uint16 { return l.port }
-
-var matrix = flag.String("matrix", "", "write which mutant each case kills to this file")
-
-// TestMatrix is for writing the table of TestMutants: it runs every case against
-// every mutant.
-func TestMatrix(t *testing.T) {
-	if *matrix == "" {
-		t.Skip("no -matrix")
-	}
-	out, err := os.Create(*matrix)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	killed := map[string][]string{}
-	for _, m := range mutants() {
-		start := time.Now()
-		n := 0
-		for i := range Cases() {
-			c := &Cases()[i]
-			if c.ID == "mirage/port-exhaustion" || c.ID == "mirage/syn-flood-bounded" {
-				continue
-			}
-			r := RunCase(mutantTarget{&m}, c, c.families()[0], 1, 3*time.Second)
-			if r.Verdict == Fail {
-				killed[c.ID] = append(killed[c.ID], m.name)
-				n++
-			}
-		}
-		fmt.Printf("%s: %d cases, %v\n", m.name, n, time.Since(start).Round(time.Millisecond))
-	}
-	for _, c := range Cases() {
-		k := killed[c.ID]
-		slices.Sort(k)
-		fmt.Fprintf(out, "%s: %d: %s\n", c.ID, len(k), strings.Join(k, " "))
-	}
-}

@@ -14,6 +14,7 @@ import (
 	"github.com/sluicenet/sluice/api/clock"
 	"github.com/sluicenet/sluice/api/link"
 	"github.com/sluicenet/sluice/impl/engine"
+	"github.com/sluicenet/sluice/impl/engine/tcp"
 	"github.com/sluicenet/sluice/impl/reno"
 )
 
@@ -27,6 +28,7 @@ type mutant struct {
 	env   func(e *Env)
 	stack func(s api.Stack) api.Stack
 	cc    cc.Factory
+	tcp   func(p *tcp.Params)
 }
 
 // mutation is the state of a mutant.
@@ -76,8 +78,16 @@ func (t mutantTarget) New(env *Env) (api.Stack, error) {
 	if t.m.cc != nil {
 		f = t.m.cc
 	}
+	var p tcp.Params
+	if e.AskECN {
+		p.ECN = tcp.ECNOn
+	}
+	if t.m.tcp != nil {
+		t.m.tcp(&p)
+	}
 	s, err := engine.New(engine.Config{
-		Link: e.Link, Clock: e.Clock, Addresses: e.Addresses, Gateways: e.Gateways, Controllers: []cc.Factory{f},
+		Params: p,
+		Link:   e.Link, Clock: e.Clock, Addresses: e.Addresses, Gateways: e.Gateways, Controllers: []cc.Factory{f},
 		Flow: e.Flow, Seed: e.Seed, ISN: e.ISN,
 		Limits: engine.Limits{Memory: e.Limits.Memory, Flows: e.Limits.Flows, HalfOpen: e.Limits.HalfOpen, TimeWait: e.Limits.TimeWait},
 	})

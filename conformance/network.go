@@ -167,6 +167,7 @@ func (n *Network) take(from int, p *link.Packet) {
 		}
 	}
 	n.t.trace.add(now, who, raw)
+	n.t.oracle.heard(raw)
 	q := link.Packet{Header: append([]byte(nil), p.Header...)}
 	for i := range p.Payload {
 		q.Payload = append(q.Payload, p.Payload[i].View(0, p.Payload[i].Len()))

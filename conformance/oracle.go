@@ -31,6 +31,7 @@ type stream struct {
 	isn   uint32
 	seen  []bool
 	bytes []byte
+	acked int // bytes that the peer has acknowledged
 }
 
 // maxStream bounds how far into a stream the oracle compares.
@@ -117,11 +118,32 @@ func (o *oracle) stream(s *Segment, bad func(string, ...any)) {
 		st.seen, st.bytes = append(st.seen, false), append(st.bytes, 0)
 	}
 	for i, b := range s.Payload {
+		if at+i < st.acked {
+			continue // a probe may carry a garbage octet that has been acknowledged (RFC 9293, section 3.8.4)
+		}
 		if st.seen[at+i] && st.bytes[at+i] != b {
 			bad("sequence number %d has carried another byte before", s.Seq+uint32(i))
 			return
 		}
 		st.seen[at+i], st.bytes[at+i] = true, b
+	}
+}
+
+// heard notes what a packet to the stack acknowledges.
+func (o *oracle) heard(raw []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.paused {
+		return
+	}
+	s := decode(raw)
+	if s == nil || !s.Has(ACK) || s.Has(SYN) {
+		return
+	}
+	if st := o.streams[[2]netip.AddrPort{s.Dst, s.Src}]; st != nil {
+		if at := int(s.Ack - st.isn - 1); at <= len(st.seen) {
+			st.acked = max(st.acked, at)
+		}
 	}
 }
 

@@ -33,7 +33,7 @@ type Lab struct {
 // Lab makes a stack and its peer. edit, if not nil, may change the stack's
 // environment.
 func (t *T) Lab(edit func(*Env)) *Lab {
-	w := &Lab{T: t, nextPort: 40000, w: t.clk.NewWaiter()}
+	w := &Lab{T: t, nextPort: uint16(20_000 + t.rand.IntN(30_000)), w: t.clk.NewWaiter()}
 	w.Host, w.Peer = addrA4, addrB4
 	if t.V6() {
 		w.Host, w.Peer = addrA6, addrB6
@@ -89,6 +89,7 @@ func (w *Lab) Inject(raws ...[]byte) {
 			panic(fmt.Sprintf("BUG: the peer sends a packet of %d bytes", len(raw)))
 		}
 		w.trace.add(w.clk.Now(), "peer", raw)
+		w.oracle.heard(raw)
 		batch[i] = packetOf(raw)
 	}
 	w.port.deliver(batch)
@@ -236,13 +237,14 @@ func (w *Lab) Listen(cfg *api.ListenConfig) *WirePort {
 
 // Hello is how the peer opens its side of a connection.
 type Hello struct {
-	MSS    int    // 0: 1460 or 1440; negative: no option
-	Scale  int    // 0: no option; negative: a shift of 0
-	SACK   bool   // permitted
-	TS     bool   // timestamps
-	Window uint16 // field of every segment; 0: 65535
-	ISS    uint32 // 0: random
-	Port   uint16 // of the peer; 0: a fresh one
+	MSS    int           // 0: 1460 or 1440; negative: no option
+	Scale  int           // 0: no option; negative: a shift of 0
+	SACK   bool          // permitted
+	TS     bool          // timestamps
+	Window uint16        // field of every segment; 0: 65535
+	ISS    uint32        // 0: random
+	Port   uint16        // of the peer; 0: a fresh one
+	RTT    time.Duration // that the handshake takes; 0: none
 	Flow   api.FlowConfig
 	Nagle  bool   // leave Nagle's algorithm on; otherwise small segments need not wait
 	Extra  []byte // more options of the SYN
@@ -331,6 +333,9 @@ func (w *Lab) Open(l *WirePort, h Hello) *Conn {
 	c.host = netip.AddrPortFrom(w.Host, l.Port)
 	c.SYN()
 	c.SYNACK()
+	if h.RTT > 0 {
+		w.Sleep(h.RTT)
+	}
 	c.Send(ACK)
 	f, err := l.Flows.Take(w.Timeout(time.Minute))
 	if err != nil {
@@ -434,6 +439,7 @@ type sendOptions struct {
 	bare  bool // no timestamps
 	n     int  // bytes of the pattern, put in last
 	tsval *uint32
+	tsecr *uint32
 }
 
 // Seq sets the relative sequence number, and leaves the next one as it is.
@@ -456,6 +462,20 @@ func Win(n uint16) Mod { return func(_ *Conn, s *Segment, _ *sendOptions) { s.Wi
 // Urg sets the urgent pointer.
 func Urg(n uint16) Mod { return func(_ *Conn, s *Segment, _ *sendOptions) { s.Urgent = n } }
 
+// IPECN sets the ECN field of the IP header: ECT0, ECT1 or CE.
+func IPECN(n uint8) Mod { return func(_ *Conn, s *Segment, _ *sendOptions) { s.TOS = s.TOS&^3 | n } }
+
+// The ECN field (RFC 3168, section 5).
+const (
+	notECT uint8 = iota
+	ect1
+	ect0
+	congestionExperienced
+)
+
+// ecnOf returns the ECN field of a segment's IP header.
+func ecnOf(s *Segment) uint8 { return s.TOS & 3 }
+
 // Opts adds raw options.
 func Opts(b []byte) Mod {
 	return func(_ *Conn, s *Segment, _ *sendOptions) { s.Options = append(s.Options, b...) }
@@ -466,6 +486,20 @@ func NoTS(_ *Conn, _ *Segment, o *sendOptions) { o.bare = true }
 
 // TSval sets the timestamp.
 func TSval(v uint32) Mod { return func(_ *Conn, _ *Segment, o *sendOptions) { o.tsval = &v } }
+
+// TSecr sets the timestamp that is echoed.
+func TSecr(v uint32) Mod { return func(_ *Conn, _ *Segment, o *sendOptions) { o.tsecr = &v } }
+
+// SACKed adds blocks, in relative numbers of the stack's stream, two by two.
+func SACKed(edges ...uint32) Mod {
+	return func(c *Conn, s *Segment, _ *sendOptions) {
+		var rs []Range
+		for i := 0; i+1 < len(edges); i += 2 {
+			rs = append(rs, Range{c.irs + edges[i], c.irs + edges[i+1]})
+		}
+		s.Options = append(s.Options, optSACK(rs...)...)
+	}
+}
 
 // build makes the next segment of c.
 func (c *Conn) build(flags Flags, mods ...Mod) *Segment {
@@ -482,7 +516,11 @@ func (c *Conn) build(flags Flags, mods ...Mod) *Segment {
 		if o.tsval != nil {
 			val = *o.tsval
 		}
-		s.Options = append(optTimestamps(val, c.tsRecent), s.Options...)
+		ecr := c.tsRecent
+		if o.tsecr != nil {
+			ecr = *o.tsecr
+		}
+		s.Options = append(optTimestamps(val, ecr), s.Options...)
 	}
 	if o.n > 0 {
 		s.Payload = pattern(int(s.Seq-c.iss)-1, o.n)
@@ -524,7 +562,8 @@ func (c *Conn) note(s *Segment) {
 		return
 	}
 	rel := c.seqOf(s)
-	if n := len(s.Payload); n > 0 && !c.raw && int32(rel) >= 1 {
+	garbage := len(s.Payload) == 1 && int32(rel+1-c.rcv) <= 0 // of a probe: RFC 9293, section 3.8.4
+	if n := len(s.Payload); n > 0 && !c.raw && !garbage && int32(rel) >= 1 {
 		if want := pattern(int(rel)-1, n); string(want) != string(s.Payload) {
 			c.Fatalf("wrong bytes at %d: %s", rel, s)
 		}
@@ -598,6 +637,21 @@ func (c *Conn) Drain(d time.Duration) []*Segment {
 		out = append(out, s)
 	}
 	return out
+}
+
+// barrage calls send n times within a second, and returns how many segments came back.
+func (c *Conn) barrage(n int, send func()) int {
+	answers := 0
+	for range n {
+		send()
+		if c.virtual {
+			answers += len(c.Drain(time.Second / time.Duration(n)))
+		}
+	}
+	if !c.virtual {
+		answers += len(c.Drain(100 * time.Millisecond))
+	}
+	return answers
 }
 
 // GotAck waits for a segment that acknowledges exactly rel.

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"io"
 	"regexp"
 	"slices"
 	"strings"
@@ -120,6 +121,31 @@ func Covers(keep func(*Requirement) bool) (c Coverage) {
 		}
 	}
 	return c
+}
+
+// WriteCoverage says how many of the MUSTs of RFC 9293 can be observed and have a case,
+// and lists those that cannot, with the reason.
+func WriteCoverage(w io.Writer) error {
+	must := func(r *Requirement) bool { return r.RFC == 9293 && r.Must() }
+	c, all := Covers(must), Covers(nil)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d MUSTs in RFC 9293: %d can be observed, %d of them have a case of their own\n", c.All, c.Observable, c.Covered)
+	reasons := map[string][]string{}
+	var order []string
+	for _, r := range Requirements() {
+		if must(&r) && r.Unseen != "" {
+			if reasons[r.Unseen] == nil {
+				order = append(order, r.Unseen)
+			}
+			reasons[r.Unseen] = append(reasons[r.Unseen], r.Name())
+		}
+	}
+	for _, why := range order {
+		fmt.Fprintf(&b, "not observed: %s: %s\n", strings.Join(reasons[why], ", "), why)
+	}
+	fmt.Fprintf(&b, "%d requirements in all: %d can be observed, %d of them have cases\n", all.All, all.Observable, all.Covered)
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 const (
@@ -326,7 +352,7 @@ var otherRequirements = []Requirement{
 	{ID: "rfc3168/6.1.1.1-fallback", RFC: 3168, Section: "6.1.1.1", Level: "SHOULD", Clause: "ECN-setup SYNs that get no answer are followed by plain ones."},
 	{ID: "rfc3168/6.1.2-reduce", RFC: 3168, Section: "6.1.2", Level: "MUST", Clause: "An ECE is answered like a loss: the window is reduced, at most once in a window of data."},
 	{ID: "rfc3168/6.1.2-cwr", RFC: 3168, Section: "6.1.2", Level: "MUST", Clause: "The first new data after the reduction carry CWR."},
-	{ID: "rfc3168/6.1.2-one-segment", RFC: 3168, Section: "6.1.2", Level: "MUST", Clause: "With a window of one segment an ECE resets the retransmission timer, and the next packet waits for it."},
+	{ID: "rfc3168/6.1.2-one-segment", RFC: 3168, Section: "6.1.2", Level: "MUST", Clause: "With a window of one segment an ECE resets the retransmission timer, and the next packet waits for it.", Unseen: "a window of one segment comes of a timeout alone, and the ACKs that end that state answer for what was sent before it; package tcp has the test"},
 	{ID: "rfc3168/6.1.3-echo", RFC: 3168, Section: "6.1.3", Level: "MUST", Clause: "After a CE every ACK carries ECE until CWR comes."},
 	{ID: "rfc3168/6.1.3-cwr-ce", RFC: 3168, Section: "6.1.3", Level: "MUST", Clause: "CWR ends the echo, but a CE on the same segment or after it begins it anew."},
 	{ID: "rfc3168/6.1.4-ack", RFC: 3168, Section: "6.1.4", Level: "MUST NOT", Clause: "Pure ACKs are not ECT."},

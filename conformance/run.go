@@ -148,5 +148,5 @@ func parallel(target Target) int {
 	if c := target.Capabilities(); c&VirtualTime != 0 || c&Wire == 0 {
 		return 1
 	}
-	return 6
+	return 16
 }

@@ -174,7 +174,7 @@ func allContain(lines []string, text string) bool {
 func (t *T) judge(rec *Record, hung bool, patience time.Duration) {
 	var declared *Deviation
 	for _, d := range t.target.Deviations() {
-		if d.Case == t.c.ID {
+		if d.Case == t.c.ID && (d.Family == Both || d.Family == t.family) {
 			declared = &d
 			break
 		}

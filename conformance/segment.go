@@ -24,12 +24,14 @@ const (
 	PSH
 	ACK
 	URG
+	ECE
+	CWR
 )
 
 // String prints flags as tcpdump does.
 func (f Flags) String() string {
 	s := ""
-	for i, c := range "FSRP.U" {
+	for i, c := range "FSRP.UEW" {
 		if f&(1<<i) != 0 {
 			s += string(c)
 		}
@@ -159,7 +161,7 @@ func decode(raw []byte) *Segment {
 	s.Src = netip.AddrPortFrom(src, uint16(t.SrcPort))
 	s.Dst = netip.AddrPortFrom(dst, uint16(t.DstPort))
 	s.Seq, s.Ack, s.Window, s.Urgent, s.Payload = t.Seq, t.Ack, t.Window, t.Urgent, t.Payload
-	for i, set := range []bool{t.FIN, t.SYN, t.RST, t.PSH, t.ACK, t.URG} {
+	for i, set := range []bool{t.FIN, t.SYN, t.RST, t.PSH, t.ACK, t.URG, t.ECE, t.CWR} {
 		if set {
 			s.Flags |= 1 << i
 		}
@@ -238,6 +240,7 @@ func encode(s *Segment) []byte {
 		Seq: s.Seq, Ack: s.Ack, Window: s.Window, Urgent: s.Urgent,
 		DataOffset: uint8(5 + len(opts)/4),
 		FIN:        s.Has(FIN), SYN: s.Has(SYN), RST: s.Has(RST), PSH: s.Has(PSH), ACK: s.Has(ACK), URG: s.Has(URG),
+		ECE: s.Has(ECE), CWR: s.Has(CWR),
 	}
 	b := gopacket.NewSerializeBuffer()
 	ip := ipLayer(s.Src.Addr(), s.Dst.Addr(), layers.IPProtocolTCP, s.TTL, s.TOS)

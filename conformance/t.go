@@ -171,6 +171,13 @@ func (t *T) Sleep(d time.Duration) {
 	}
 }
 
+// Takes ends a case that waits for d where that would be real time.
+func (t *T) Takes(d time.Duration) {
+	if !t.virtual && d > realPatience {
+		t.Skipf("it takes %v of real time", d)
+	}
+}
+
 // Settle lets enough time pass for a stack to do what it is about to do. A
 // stack that does something wrong later than that goes unnoticed; none is
 // accused wrongly.

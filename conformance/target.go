@@ -125,6 +125,7 @@ type Env struct {
 	Seed      uint64 // of everything random, so that a run repeats
 	Flow      api.FlowConfig
 	Limits    Limits
+	AskECN    bool // dials ask for ECN; of targets with the capability ECN
 
 	// ISN, if not nil, chooses initial sequence numbers.
 	ISN func(local, remote netip.AddrPort, now clock.Time) uint32
@@ -144,4 +145,5 @@ type Deviation struct {
 	Reason  string // what it does instead
 	Source  string // the RFC clause or the documented behaviour that explains it
 	Failure string // text that every failure has; another failure is no deviation
+	Family  Family // in which it occurs; zero means both
 }

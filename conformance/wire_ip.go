@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -435,6 +436,9 @@ var icmpCases = []Case{
 				op := c.WriteLater(50_000)
 				c.Drain(paced)
 				n := c.rcv - from
+				if err := c.Flow.Info().SoftError; err != nil {
+					t.Fatalf("Source Quench was reported: %v", err)
+				}
 				c.acks(time.Minute, 51_001)
 				t.ok("write", op.Wait())
 				c.Stack.Disconnect(t.Timeout(0))
@@ -507,7 +511,7 @@ var icmpCases = []Case{
 			other := *s
 			other.Dst = addrPort(other.Dst.Addr(), 1)
 			w.Inject(unreachable(&other, a.Peer, 1, 1, 3))
-			if err := b.Flow.Info().SoftError; err != nil {
+			if err := errors.Join(a.Flow.Info().SoftError, b.Flow.Info().SoftError); err != nil {
 				t.Fatalf("an error about another connection was reported: %v", err)
 			}
 			if raw := w.Packet(time.Second); raw != nil {

@@ -418,6 +418,7 @@ var mirageMoreCases = []Case{
 		ID: "mirage/giveup-unblocks", Level: OnWire, Source: "RFC 9293 section 3.8.3 (MUST-20); mirage-tcpip", Title: "A connection that is given up releases its callers",
 		Clause: "When data stays unacknowledged for the user timeout, blocked reads and writes return ErrTimeout, and the connection is gone.",
 		Run: func(t *T) {
+			t.Takes(30 * time.Second)
 			c := t.Lab(nil).Accept(Hello{Window: 2000, Flow: api.FlowConfig{UserTimeout: 30 * time.Second, SendBuffer: 8 << 10}})
 			read := Start(t, "read", func() error { return readError(t, c.Flow) })
 			start := t.clk.Now()
@@ -588,7 +589,7 @@ var mirageMoreCases = []Case{
 		},
 	},
 	{
-		ID: "mirage/sequence-wrap-2^31", Level: OnWire, Source: "RFC 9293 section 3.4; mirage-tcpip", Title: "Sequence numbers wrap at 2^31 and at 2^32",
+		ID: "mirage/sequence-wrap-2^31", Level: OnWire, Source: "RFC 9293 section 3.4; mirage-tcpip", Title: "Sequence numbers wrap at 2^31 and at 2^32", Needs: InitialSequence,
 		Clause: "Data in and out of order across 2^31 and 2^32 is delivered, in both directions.",
 		Run: func(t *T) {
 			for _, edge := range []uint32{1 << 31, 0} {

@@ -297,11 +297,7 @@ var blindCases = []Case{
 			l := w.Listen(nil)
 			c, other := w.Open(l, Hello{}), w.Open(l, Hello{})
 			t.Sleep(5 * time.Second)
-			answers := 0
-			for range 1000 {
-				c.Send(SYN, Seq(c.snd+500))
-				answers += len(c.Drain(time.Millisecond))
-			}
+			answers := c.barrage(1000, func() { c.Send(SYN, Seq(c.snd+500)) })
 			if answers == 0 || answers > 20 {
 				t.Fatalf("%d answers to 1000 SYNs within a second", answers)
 			}
@@ -319,11 +315,7 @@ var blindCases = []Case{
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{})
 			t.Sleep(5 * time.Second)
-			answers := 0
-			for range 1000 {
-				c.Send(ACK, Seq(c.snd+1<<30))
-				answers += len(c.Drain(time.Millisecond))
-			}
+			answers := c.barrage(1000, func() { c.Send(ACK, Seq(c.snd+1<<30)) })
 			if answers == 0 || answers > 50 {
 				t.Fatalf("%d answers to 1000 unacceptable ACKs within a second", answers)
 			}

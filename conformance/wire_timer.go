@@ -115,6 +115,7 @@ var timerCases = []Case{
 		ID: "rfc9293/MUST-20", Level: OnWire, Source: "RFC 9293 section 3.8.3 (MUST-20, SHLD-9, SHLD-10, SHLD-11)", Title: "Trouble is reported at R1, and the connection given up at R2",
 		Clause: "Data that nobody acknowledges is retransmitted at least three times before the caller is told, and by default not given up within 100 s; in the end it is.",
 		Run: func(t *T) {
+			t.Takes(20 * time.Minute)
 			told := false
 			cfg := api.FlowConfig{Notify: func(_ api.Flow, r api.Readiness) { told = told || r&api.ReadyError != 0 }}
 			c := t.Lab(nil).Accept(Hello{Flow: cfg})
@@ -154,6 +155,7 @@ var timerCases = []Case{
 		ID: "rfc9293/MUST-21", Level: OnWire, Source: "RFC 9293 section 3.8.3 (MUST-21)", Title: "The user timeout can be set, and changed",
 		Clause: "FlowConfig.UserTimeout sets R2 of a connection, from the start or later.",
 		Run: func(t *T) {
+			t.Takes(time.Minute)
 			w := t.Lab(nil)
 			for _, d := range []time.Duration{20 * time.Second, 200 * time.Second} {
 				c := w.Accept(Hello{})
@@ -189,9 +191,17 @@ var timerCases = []Case{
 			if flights[0] < 2 || flights[0] > 10 {
 				t.Fatalf("flights of %v segments", flights)
 			}
+			window := flights[0]
+			if !t.virtual {
+				window = 10 // Linux leaves room in it at times, to send more at once later
+			}
 			for i := 1; i < len(flights); i++ {
-				if flights[i] <= flights[i-1] && i < 2 || flights[i] > 2*flights[i-1]+2 {
+				window = 2*window + 2
+				if flights[i] <= flights[i-1] && i < 2 || flights[i] > window {
 					t.Fatalf("flights of %v segments", flights)
+				}
+				if t.virtual {
+					window = flights[i]
 				}
 			}
 			c.acks(time.Minute, 1_000_001)
@@ -250,13 +260,15 @@ var recoveryCases = []Case{
 		Clause: "The third duplicate ACK makes the first outstanding segment go out again at once, not the second, and no timer is waited for.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{MSS: 1000})
+			c.Written(1000) // RFC 6582's "recover" begins at the ISS, so something must have been acknowledged
+			c.acks(time.Second, 1001)
 			c.Written(8000)
-			c.GotData(paced, 8001)
+			c.GotData(paced, 9001)
 			for i := 1; i <= 3; i++ {
-				c.Send(ACK, Ack(1))
+				c.Send(ACK, Ack(1001))
 				again := false
 				for _, s := range c.Drain(0) {
-					again = again || hasData(s) && c.seqOf(s) == 1
+					again = again || hasData(s) && c.seqOf(s) == 1001
 				}
 				if again != (i == 3) {
 					t.Fatalf("duplicate ACK %d: retransmitted %v", i, again)
@@ -300,19 +312,25 @@ var recoveryCases = []Case{
 		Clause: "With new data waiting behind the congestion window, each of the first two duplicate ACKs sends at most one new segment.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{MSS: 1000, Flow: api.FlowConfig{SendBuffer: 1 << 20}})
+			c.Written(1000) // RFC 6582's "recover" begins at the ISS, so something must have been acknowledged
+			c.acks(time.Second, 1001)
 			c.Written(50_000) // in one piece, so that all segments are full
 			c.Drain(paced)
-			for i := 1; i <= 2; i++ {
+			window := max(c.rcv-1001, 11_000) // a sender may leave room in its window, to send more at once later
+			for i := range uint32(2) {
 				from := c.rcv
-				c.Send(ACK, Ack(1))
+				c.Send(ACK, Ack(1001))
 				c.Drain(paced)
-				// BBR's window grows by what an ACK reports as delivered, as in slow start.
-				if n := c.rcv - from; n != 1000 && (t.Has(LossBased) || n != 2000) {
-					t.Fatalf("duplicate ACK %d released %d new bytes, want one segment", i, n)
+				window += 1000
+				if !t.Has(LossBased) {
+					window += 1000 // BBR's window grows by what an ACK reports as delivered, as in slow start
+				}
+				if n := c.rcv - from; n == 0 || c.rcv-1001 > window {
+					t.Fatalf("duplicate ACK %d released %d new bytes, want one segment", i+1, n)
 				}
 			}
 			c.AckAll()
-			c.acks(time.Minute, 50_001)
+			c.acks(time.Minute, 51_001)
 		},
 	},
 	{
@@ -320,10 +338,12 @@ var recoveryCases = []Case{
 		Clause: "In recovery without SACK an ACK that covers some of what was outstanding makes the next hole go out at once; each loss costs a round trip, not a timeout.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{MSS: 1000})
+			c.Written(1000) // RFC 6582's "recover" begins at the ISS, so something must have been acknowledged
+			c.acks(time.Second, 1001)
 			c.Written(10_000)
-			c.GotData(paced, 10_001) // lost: 1, 3001, 6001
+			c.GotData(paced, 11_001) // lost: 1001, 4001, 7001
 			for range 7 {
-				c.Send(ACK, Ack(1))
+				c.Send(ACK, Ack(1001))
 			}
 			want := func(rel uint32) {
 				for _, s := range c.Drain(10 * time.Millisecond) {
@@ -333,12 +353,12 @@ var recoveryCases = []Case{
 				}
 				t.Fatalf("the hole at %d was not filled at once", rel)
 			}
-			want(1)
-			c.Send(ACK, Ack(3001))
-			want(3001)
-			c.Send(ACK, Ack(6001))
-			want(6001)
-			c.Send(ACK, Ack(10_001))
+			want(1001)
+			c.Send(ACK, Ack(4001))
+			want(4001)
+			c.Send(ACK, Ack(7001))
+			want(7001)
+			c.Send(ACK, Ack(11_001))
 			if n := c.Flow.Info().Timeouts; n != 0 {
 				t.Fatalf("%d timeouts", n)
 			}
@@ -368,6 +388,7 @@ var recoveryCases = []Case{
 			}
 			c.Drain(10 * time.Millisecond)
 			sentInRecovery := c.rcv
+			t.Logf("cwnd %d, ssthresh %d after the duplicate ACKs", c.Flow.Info().Cwnd, c.Flow.Info().Ssthresh)
 			c.Send(ACK, Ack(top)) // full ACK of what was outstanding then
 			c.Drain(0)
 			if n := c.rcv - top; n > flight*8/10+3000 {
@@ -622,7 +643,7 @@ var sackCases = []Case{
 				}
 				c.Send(ACK, Ack(1), Opts(optSACK(rs...)))
 			}
-			if i := c.Flow.Info(); i.InFlight < 0 || i.Cwnd <= 0 {
+			if i := c.Flow.Info(); t.Has(FlowInfo) && (i.InFlight < 0 || i.Cwnd <= 0) {
 				t.Fatalf("in flight %d, cwnd %d", i.InFlight, i.Cwnd)
 			}
 			c.Drain(time.Millisecond)
@@ -634,6 +655,7 @@ var sackCases = []Case{
 					t.Fatalf("the stream stops at %d", c.rcv)
 				}
 				if hasData(s) {
+					c.Drain(0) // one ACK for all that came at once: a storm of answers would be ours too
 					c.AckAll()
 				}
 			}
@@ -702,13 +724,13 @@ var timestampCases = []Case{
 		Run: func(t *T) {
 			w := t.Lab(nil)
 			c := w.Accept(Hello{TS: true})
-			if !c.syn.HasTimestamps || c.syn.TSecr != c.tsBase {
-				t.Fatalf("the SYN-ACK does not echo %d: %s", c.tsBase, c.syn)
+			if !c.syn.HasTimestamps || c.syn.TSecr-c.tsBase > c.tsNow()-c.tsBase {
+				t.Fatalf("the SYN-ACK does not echo %d or a little more: %s", c.tsBase, c.syn)
 			}
 			for range 5 {
 				t.Sleep(10 * time.Millisecond)
 				sent := c.tsNow()
-				c.Send(ACK|PSH, Data(10))
+				c.Send(ACK|PSH, Data(10), TSval(sent))
 				c.WantRead(10)
 				c.Written(10)
 				for _, s := range c.GotData(time.Second, c.rcv+10) {

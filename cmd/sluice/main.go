@@ -83,7 +83,7 @@ func newRoot() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, args []string) error { return cmd.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(runCommand(), checkCommand(), flowsCommand(), simCommand(), bridgeCommand(), conformCommand(), versionCommand())
+	root.AddCommand(runCommand(), checkCommand(), flowsCommand(), simCommand(), bridgeCommand(), conformCommand(), drillCommand(), versionCommand())
 	return root
 }
 

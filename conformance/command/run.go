@@ -62,6 +62,11 @@ func (s *Suite) runCommand() *cobra.Command {
 				if err := report.WriteTable(out); err != nil {
 					return failed(err)
 				}
+				if glob == "" {
+					if err := conformance.WriteCoverage(out); err != nil {
+						return failed(err)
+					}
+				}
 				fmt.Fprintf(out, "target %s, seed %d, %d cases in %v\n", report.Target, report.Seed, len(report.Records),
 					time.Duration(report.Seconds*float64(time.Second)).Round(10*time.Millisecond))
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/link"
@@ -55,6 +56,9 @@ func newKernelOnWire(env *conformance.Env) (api.Stack, error) {
 	return k, nil
 }
 
+// farewell is how long the device stays: what the kernel has sent last is still in it.
+const farewell = 30 * time.Millisecond
+
 // carry returns a receiver that sends everything on to a link.
 func carry(to link.Link) func([]link.Packet) {
 	return func(batch []link.Packet) {
@@ -84,6 +88,7 @@ func (k *kernelOnWire) Listen(port uint16, cfg *api.ListenConfig, h api.Handler)
 func (k *kernelOnWire) Disconnect(ctx context.Context) {
 	k.Stack.Disconnect(ctx)
 	k.close.Do(func() {
+		time.Sleep(farewell)
 		k.ns.close()
 		k.link.Close()
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/sluicenet/sluice/impl/cubic"
 	"github.com/sluicenet/sluice/impl/dctcp"
 	"github.com/sluicenet/sluice/impl/engine"
+	"github.com/sluicenet/sluice/impl/engine/tcp"
 	"github.com/sluicenet/sluice/impl/reno"
 )
 
@@ -52,9 +53,17 @@ func (e Engine) New(env *conformance.Env) (api.Stack, error) {
 			Memory: env.Limits.Memory, Flows: env.Limits.Flows,
 			HalfOpen: env.Limits.HalfOpen, TimeWait: env.Limits.TimeWait,
 		},
-		Seed: env.Seed,
-		ISN:  env.ISN,
+		Params: params(env),
+		Seed:   env.Seed,
+		ISN:    env.ISN,
 	})
+}
+
+func params(env *conformance.Env) (p tcp.Params) {
+	if env.AskECN {
+		p.ECN = tcp.ECNOn
+	}
+	return p
 }
 
 // All returns the targets of this module.

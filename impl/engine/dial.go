@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/host"
 )
 
@@ -39,6 +40,11 @@ func (s *Stack) Dial(ctx context.Context, dst netip.AddrPort, cfg *api.FlowConfi
 		if ended == nil && ctx.Err() != nil {
 			ended = context.Cause(ctx)
 		}
+		if fault.On("dial-ignores-context") {
+			ended = nil
+			now, _ = f.wait(context.Background(), now, forOpened)
+			continue
+		}
 		if ended != nil {
 			f.abort(now, api.ErrAborted)
 			break
@@ -47,6 +53,9 @@ func (s *Stack) Dial(ctx context.Context, dst netip.AddrPort, cfg *api.FlowConfi
 	}
 	f.conn.ReleaseBuffers()
 	f.shard.leave(now)
+	if fault.On("refusal-as-timeout") && ended == api.ErrRefused {
+		ended = api.ErrTimeout
+	}
 	return nil, f.fail("dial", ended)
 }
 

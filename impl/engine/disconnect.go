@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
 )
 
@@ -31,6 +32,8 @@ func (s *Stack) Disconnect(ctx context.Context) {
 			switch st := c.State(); {
 			case ok && (st == api.StateSynSent || st == api.StateSynReceived):
 				f.abort(now, api.ErrDisconnected) // nothing can have been written
+			case ok && fault.On("disconnect-aborts"):
+				f.abort(now, api.ErrDisconnected)
 			case ok:
 				f.disconnect = w.Wake
 				f.closeWrite(now)
@@ -115,6 +118,9 @@ func (s *Stack) unfinished() (open, unsent int) {
 // leave aborts what is left and closes the link, after the last packets, as far as
 // ctx leaves time for them.
 func (s *Stack) leave(ctx context.Context) {
+	if fault.On("disconnect-leaves-flows") {
+		return
+	}
 	for _, sh := range s.shards {
 		now := sh.enter()
 		var conns []*tcp.Conn

@@ -122,6 +122,16 @@ func (s *Stack) SetObserver(o *api.Observer) {
 	s.observer.Store(o)
 }
 
+// SetParams replaces the parameters of the connections that are opened from now on.
+// It is for tests that change a system's settings while it runs.
+func (s *Stack) SetParams(p tcp.Params) {
+	for _, sh := range s.shards {
+		sh.mu.Lock()
+		sh.host.SetParams(p)
+		sh.exit()
+	}
+}
+
 // Done is closed when the stack begins to leave the network.
 func (s *Stack) Done() <-chan struct{} { return s.handlers.Done() }
 

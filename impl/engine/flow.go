@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
 )
 
@@ -68,13 +69,18 @@ func forAcks(w *waits) *waitList     { return &w.acks }
 func forClosed(w *waits) *waitList   { return &w.closed }
 
 // Dst implements api.Flow (D1).
-func (f *Flow) Dst() netip.AddrPort { return f.conn.Remote() }
+func (f *Flow) Dst() netip.AddrPort {
+	if fault.On("destination-is-source") {
+		return f.conn.Local()
+	}
+	return f.conn.Remote()
+}
 
 // Src implements api.Flow (D1).
 func (f *Flow) Src() netip.AddrPort { return f.conn.Local() }
 
 func (f *Flow) fail(op string, err error) error {
-	if err == nil || err == io.EOF {
+	if err == nil || err == io.EOF && !fault.On("end-of-file-wrapped") || fault.On("errors-bare") {
 		return err
 	}
 	return &api.Error{Op: op, Src: f.Src(), Dst: f.Dst(), Err: err}
@@ -167,7 +173,14 @@ func (f *Flow) WriteUrgent(ctx context.Context, b *api.Buffer) error {
 func (f *Flow) write(ctx context.Context, bs []*api.Buffer, o tcp.WriteOptions, acked bool) error {
 	bs = nonEmpty(bs)
 	now := f.shard.enter()
+	if fault.On("write-checks-context-first") && ctx.Err() != nil {
+		f.shard.leave(now)
+		return f.fail("write", context.Cause(ctx))
+	}
 	end, now, err := f.enqueue(ctx, now, bs, o)
+	if fault.On("write-waits-for-acknowledgment") {
+		acked = true
+	}
 	if err == nil && acked && len(bs) > 0 {
 		now, err = f.waitAcked(ctx, now, end)
 	}
@@ -259,8 +272,11 @@ func (f *Flow) Close(ctx context.Context) error {
 		}
 		now, ended = f.wait(ctx, now, forClosed)
 	}
-	if f.conn.FullyClosed() {
+	if f.conn.FullyClosed() && !fault.On("close-hides-reset") {
 		ended = f.conn.CloseReason()
+	}
+	if fault.On("close-aborts-with-context") && ctx.Err() != nil {
+		f.abort(now, api.ErrAborted)
 	}
 	f.shard.leave(now)
 	return f.fail("close", ended)
@@ -277,6 +293,9 @@ func (f *Flow) CloseWrite() error {
 func (f *Flow) closeWrite(now clock.Time) {
 	f.conn.CloseWrite(now)
 	f.shard.touch(now, f.conn)
+	if fault.On("close-leaves-writers-blocked") {
+		return
+	}
 	f.waiting().writable.wake() // those who wait for room get ErrClosed
 }
 
@@ -302,6 +321,11 @@ func (f *Flow) Orphan() {
 // Abort implements api.Flow.
 func (f *Flow) Abort() {
 	now := f.shard.enter()
+	if fault.On("abort-as-close") {
+		f.closeWrite(now)
+		f.shard.leave(now)
+		return
+	}
 	f.abort(now, api.ErrAborted)
 	f.shard.leave(now)
 }
@@ -321,10 +345,23 @@ func (f *Flow) wakeAll() {
 	w.closed.wake()
 }
 
+// QuickAck says whether the next segments received are to be acknowledged one by
+// one, beginning with what waits for it, or may wait for another. The stack decides
+// again later. It is for a user who knows what he will answer, and when.
+func (f *Flow) QuickAck(on bool) {
+	now := f.shard.enter()
+	f.conn.QuickAck(on)
+	f.shard.touch(now, f.conn)
+	f.shard.leave(now)
+}
+
 // CloseReason implements api.Flow.
 func (f *Flow) CloseReason() error {
 	f.shard.mu.Lock()
 	defer f.shard.exit()
+	if fault.On("close-reason-forgotten") {
+		return nil
+	}
 	return f.conn.CloseReason()
 }
 

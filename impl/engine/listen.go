@@ -5,6 +5,7 @@ import (
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/host"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
 )
@@ -73,8 +74,20 @@ func (s *Stack) Listen(port uint16, cfg *api.ListenConfig, h api.Handler) (uint1
 		if port = s.freePort(); port == 0 {
 			return fail(api.ErrNoPorts)
 		}
-	} else if s.listeners[port] != nil {
+	} else if s.listeners[port] != nil && !fault.On("listen-twice") {
 		return fail(api.ErrPortInUse)
+	}
+	if fault.On("listen-beside-connections-refused") {
+		for _, sh := range s.shards {
+			sh.mu.Lock()
+			for c := range sh.host.Conns() {
+				if c.Local().Port() == port {
+					sh.mu.Unlock()
+					return fail(api.ErrPortInUse)
+				}
+			}
+			sh.mu.Unlock()
+		}
 	}
 	l.Port = port
 	s.listeners[port] = l
@@ -146,6 +159,13 @@ func (s *Stack) accept(sh *shard, now clock.Time, c *tcp.Conn) *Flow {
 	c.User = f
 	s.clock.Go(func() {
 		defer hl.Finished()
+		if fault.On("handler-return-closes") {
+			defer f.Abort()
+		}
+		if fault.On("handlers-one-by-one") {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+		}
 		l.handler(s.handlers, f)
 	})
 	return f

@@ -102,8 +102,10 @@ var rules = []rule{
 	{"link/...", []string{"api/...", "link/internal/..."}},
 
 	// The suite judges any stack, so only what makes targets may know ours.
-	{"conformance/targets/...", []string{"api/...", "impl/...", "link/...", "conformance/...", "config/..."}},
 	{"conformance/command/...", []string{"conformance/...", "github.com/spf13/cobra"}},
+	{"conformance/targets/kernelsock", []string{"conformance/drill/sock", "golang.org/x/sys/unix"}},
+	{"conformance/targets/...", []string{"api/...", "impl/...", "link/...", "conformance/...", "config/...",
+		"github.com/vishvananda/netlink/...", "golang.org/x/sys/unix"}},
 	{"conformance/...", []string{"api/...", "link/...", "conformance/...", "github.com/google/gopacket/..."}},
 
 	{"config/...", []string{"api/...", "impl/...", "link/...", "config/...",
@@ -113,6 +115,7 @@ var rules = []rule{
 	{"mocks", []string{"api/...", "github.com/stretchr/testify/..."}},
 	{"internal/...", []string{"api/...", "impl/...", "link/...", "pgregory.net/rapid"}},
 	{"cmd/...", []string{"..."}},
+	{"examples/conform-driver", []string{"api/...", "impl/...", "conformance"}},
 	{"examples/...", []string{"api/...", "impl/...", "link/...", "config/..."}},
 	{"test/...", []string{"..."}},
 }

@@ -5,19 +5,20 @@ import (
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
 )
 
 // wantsCookie reports whether a SYN for l is to be answered with a SYN cookie: during
 // a flood nobody is pushed out of the queue, nor kept out by those who are in it.
 func (h *Host) wantsCookie(now clock.Time, l *listening) bool {
-	switch h.cfg.Params.SynCookies {
+	switch h.params.SynCookies {
 	case tcp.CookiesNever:
 		return false
 	case tcp.CookiesAlways:
 		return true
 	}
-	if !full(&l.halfOpen, l.HalfOpen, defaultHalfOpen) && !h.budget.halfOpenFull() {
+	if !full(&l.halfOpen, l.HalfOpen, defaultHalfOpen) && !h.budget.halfOpenFull() || fault.On("half-open-unbounded") {
 		return false
 	}
 	l.overflowed, l.overflowAt = true, now
@@ -28,7 +29,7 @@ func (h *Host) wantsCookie(now clock.Time, l *listening) bool {
 // if there is no reason to think of a cookie: as long as none has been sent, nobody
 // can make us compute hashes (S03).
 func (h *Host) takeCookie(now clock.Time, l *listening, local, remote netip.AddrPort, s *tcp.Segment) bool {
-	switch h.cfg.Params.SynCookies {
+	switch h.params.SynCookies {
 	case tcp.CookiesNever:
 		return false
 	case tcp.CookiesOverflow:

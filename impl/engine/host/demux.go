@@ -6,6 +6,7 @@ import (
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
 	"github.com/sluicenet/sluice/api/link"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/ip"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
 	"github.com/sluicenet/sluice/impl/engine/wire"
@@ -19,7 +20,7 @@ func (h *Host) segment(now clock.Time, pkt *ip.Packet, p *link.Packet, b []byte)
 		return
 	}
 	// RFC 9293, section 3.1, MUST-3.
-	if !p.Offload.Vouched && !p.Offload.NeedsChecksum && !checksumOK(pkt, p) {
+	if !p.Offload.Vouched && !p.Offload.NeedsChecksum && !checksumOK(pkt, p) && !fault.On("checksum-not-verified") {
 		h.drop(api.DropTCPChecksum)
 		return
 	}
@@ -31,6 +32,7 @@ func (h *Host) segment(now clock.Time, pkt *ip.Packet, p *link.Packet, b []byte)
 		Len:     int64(pkt.Len - pkt.HeaderLen - tcpLen),
 		GSOSize: p.Offload.GSOSize,
 		CE:      pkt.TOS&3 == 3,
+		ECT:     pkt.TOS&3 != 0,
 	}
 	h.demux(now, local, remote, &s)
 }
@@ -46,6 +48,11 @@ func (h *Host) demux(now clock.Time, local, remote netip.AddrPort, s *tcp.Segmen
 	}
 	if e != nil {
 		e.conn.Segment(now, s)
+		if fault.On("acknowledges-before-batch-ends") {
+			for !ended(e) && h.replies.len() < maxReplies && e.conn.Poll(now, &h.out) {
+				h.replyTCP(e.conn.Local(), e.conn.Remote(), &h.out, e)
+			}
+		}
 		h.touch(e)
 		return
 	}
@@ -68,6 +75,9 @@ func (h *Host) demux(now clock.Time, local, remote netip.AddrPort, s *tcp.Segmen
 		l = nil
 	}
 	// A port without a name is not one to talk to (RFC 6335, section 6).
+	if fault.On("listener-takes-any-address") {
+		l = h.listeners[local.Port()]
+	}
 	if l == nil || remote.Port() == 0 {
 		s.Len = length // the record has released the payload
 		h.reset(now, api.DropNoListener, local, remote, s)
@@ -79,7 +89,10 @@ func (h *Host) demux(now clock.Time, local, remote netip.AddrPort, s *tcp.Segmen
 // reset answers a segment for no connection (RFC 9293, section 3.10.7.1).
 func (h *Host) reset(now clock.Time, why api.DropReason, local, remote netip.AddrPort, s *tcp.Segment) {
 	h.drop(why)
-	if s.TCP.Flags&wire.RST != 0 || !h.resetLimit.Allow(now, remote.Addr()) {
+	if fault.On("closed-silent") {
+		return
+	}
+	if s.TCP.Flags&wire.RST != 0 && !fault.On("closed-answers-reset") || !h.resetLimit.Allow(now, remote.Addr()) {
 		return
 	}
 	out := tcp.Out{TCP: resetFor(&s.TCP, s.Len)}
@@ -91,10 +104,13 @@ func (h *Host) reset(now clock.Time, why api.DropReason, local, remote netip.Add
 
 // resetFor returns the RST that answers a segment with n bytes of payload.
 func resetFor(t *wire.TCP, n int64) wire.TCP {
-	if t.Flags&wire.ACK != 0 {
+	if t.Flags&wire.ACK != 0 && !fault.On("closed-reset-with-zero-number") {
 		return wire.TCP{Seq: t.Ack, Flags: wire.RST}
 	}
 	ack := t.Seq + uint32(n)
+	if fault.On("closed-reset-without-length") {
+		ack = t.Seq
+	}
 	if t.Flags&wire.SYN != 0 {
 		ack++
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
 	"github.com/sluicenet/sluice/api/link"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/ip"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
 	"github.com/sluicenet/sluice/impl/engine/wire"
@@ -134,13 +135,21 @@ func (h *Host) tcpPacket(local, remote netip.AddrPort, out *tcp.Out, e *entry, a
 		panic("BUG: segment does not fit into a packet")
 	}
 	b := alloc(ipLen + tcpLen)
+	if fault.On("local-address-changes") && out.TCP.Flags&wire.SYN == 0 {
+		for _, p := range h.cfg.Addresses {
+			if p.Addr() != src && p.Addr().Is4() == src.Is4() {
+				src = p.Addr()
+				break
+			}
+		}
+	}
 	ttl := out.TTL
 	if ttl == 0 {
 		ttl = h.flow.TTL
 	}
 	h.emitIP(b, ipHeader{
 		src: src, dst: dst, proto: wire.ProtoTCP, payload: segLen,
-		ttl: ttl, tos: out.DSCP<<2 | out.ECN&3, label: e.label, mayFragment: e.fragment,
+		ttl: ttl, tos: h.tos(out), label: e.label, mayFragment: e.fragment,
 	})
 	t := b[ipLen:]
 	out.TCP.Emit(t)
@@ -154,6 +163,9 @@ func (h *Host) tcpPacket(local, remote netip.AddrPort, out *tcp.Out, e *entry, a
 		return p
 	}
 	sum := wire.PseudoHeader(src, dst, wire.ProtoTCP, segLen)
+	if fault.On("checksum-without-odd-byte") && segLen%2 == 1 || fault.On("checksum-without-pseudo-header") {
+		sum.AddUint16(0x100)
+	}
 	if h.cfg.TxChecksum || p.Offload.GSOSize > 0 {
 		// Who cuts a super-packet up must sum every piece anew.
 		p.Offload.NeedsChecksum = true
@@ -168,6 +180,17 @@ func (h *Host) tcpPacket(local, remote netip.AddrPort, out *tcp.Out, e *entry, a
 	}
 	binary.BigEndian.PutUint16(t[wire.TCPChecksumOffset:], sum.Value())
 	return p
+}
+
+// tos is the byte of the IP header that has Diffserv and ECN.
+func (h *Host) tos(out *tcp.Out) uint8 {
+	if fault.On("dscp-not-shifted") {
+		return out.DSCP
+	}
+	if fault.On("ecn-ect-on-everything") {
+		return out.DSCP<<2 | 2
+	}
+	return out.DSCP<<2 | out.ECN&3
 }
 
 // ipHeader is what the IP header of a packet of ours says.

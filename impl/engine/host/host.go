@@ -22,6 +22,7 @@ import (
 	"github.com/sluicenet/sluice/api/cc"
 	"github.com/sluicenet/sluice/api/clock"
 	"github.com/sluicenet/sluice/api/link"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/ip"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
 	"github.com/sluicenet/sluice/impl/engine/wire"
@@ -76,6 +77,7 @@ type Config struct {
 // Host is one host. It is not safe for concurrent use.
 type Host struct {
 	cfg    Config
+	params *tcp.Params    // complete; never changed, as connections refer to it
 	flow   api.FlowConfig // defaults, complete
 	budget *Budget
 	routes *ip.Routes
@@ -169,7 +171,8 @@ func New(cfg *Config) (*Host, error) {
 	if h.ports, err = newPorts(c); err != nil {
 		return nil, err
 	}
-	c.Params = c.Params.WithDefaults()
+	p := c.Params.WithDefaults()
+	h.params = &p
 	h.loop = newLoopMark(&c.Secret)
 	key := derive(&c.Secret, purposeLookup, c.Seed)
 	h.conns = lookup[entry]{hashKey: key.long(0), place: func(e *entry) *place[entry] { return &e.place }}
@@ -291,6 +294,16 @@ func (h *Host) Shutdown(now clock.Time) {
 	h.timers = nil
 }
 
+// SetParams replaces the parameters of connections made from now on.
+func (h *Host) SetParams(p tcp.Params) {
+	p = p.WithDefaults()
+	h.params = &p
+	h.dialled, h.dialledShared = api.FlowConfig{}, sharing{}
+	for port, old := range h.listeners {
+		h.listeners[port] = h.newListening(old.Listener, old)
+	}
+}
+
 // Stats are counters since the start, and the sizes of tables.
 type Stats struct {
 	tcp.Counters
@@ -319,7 +332,12 @@ func (h *Host) TakeRedirects() []link.Packet {
 	return r
 }
 
-func (h *Host) drop(r api.DropReason) { h.counters.Drops[r]++ }
+func (h *Host) drop(r api.DropReason) {
+	if fault.On("drops-uncounted") {
+		return
+	}
+	h.counters.Drops[r]++
+}
 
 // Packet takes in one packet; its payload passes to the Host.
 func (h *Host) Packet(now clock.Time, p *link.Packet) {
@@ -327,18 +345,20 @@ func (h *Host) Packet(now clock.Time, p *link.Packet) {
 	h.stats.PacketsIn++
 	h.stats.BytesIn += uint64(total)
 	b := contiguous(p)
-	pkt, fault, ok := ip.Parse(b, total)
+	pkt, flaw, ok := ip.Parse(b, total)
 	loop := h.loop.is(p)
 	switch {
 	case !ok:
-		h.drop(fault.Reason)
-		h.reportFault(now, &pkt, &fault, b)
-	case !loop && (!h.routes.AcceptableSource(pkt.Src) || pkt.Dst.IsLoopback()):
+		h.drop(flaw.Reason)
+		h.reportFault(now, &pkt, &flaw, b)
+	case !loop && (!h.routes.AcceptableSource(pkt.Src) || pkt.Dst.IsLoopback()) && !fault.On("martian-source-accepted"):
 		h.drop(api.DropMartian)
-	case !h.routes.IsOwn(pkt.Dst):
+	case !h.routes.IsOwn(pkt.Dst) && !(fault.On("multicast-destination-accepted") && (pkt.Dst.IsMulticast() || h.routes.IsBroadcast(pkt.Dst))) &&
+		!(fault.On("foreign-destination-accepted") && !pkt.Dst.IsMulticast() && !h.routes.IsBroadcast(pkt.Dst)):
 		// Broadcasts and multicasts too: no TCP, no answer (RFC 9293, section
 		// 3.9.2.3, MUST-57; RFC 1122, section 3.2.2.6).
 		h.drop(api.DropNotForUs)
+	case pkt.Fragment && fault.On("fragments-dropped"):
 	case pkt.Fragment:
 		h.fragment(now, &pkt, p)
 	default:
@@ -361,15 +381,18 @@ func (h *Host) transport(now clock.Time, pkt *ip.Packet, p *link.Packet, b []byt
 		fallthrough
 	default:
 		h.drop(api.DropProtocol)
+		if fault.On("unknown-protocol-unanswered") {
+			return
+		}
 		h.unknownProtocol(now, pkt, b)
 	}
 }
 
 func (h *Host) fragment(now clock.Time, pkt *ip.Packet, p *link.Packet) {
 	b := p.AppendTo(nil)[:pkt.Len]
-	whole, fault := h.frags.Add(now, pkt, b)
-	if fault.Report {
-		h.reportFault(now, pkt, &fault, b)
+	whole, flaw := h.frags.Add(now, pkt, b)
+	if flaw.Report {
+		h.reportFault(now, pkt, &flaw, b)
 	}
 	if whole != nil {
 		h.redirects = append(h.redirects, link.Packet{Payload: []api.Buffer{*api.NewBuffer(whole)}})

@@ -7,7 +7,9 @@ import (
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
 	"github.com/sluicenet/sluice/api/link"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/ip"
+	"github.com/sluicenet/sluice/impl/engine/reason"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
@@ -65,6 +67,9 @@ func (h *Host) icmp(now clock.Time, pkt *ip.Packet, p *link.Packet) {
 // echo answers a ping (RFC 1122, section 3.2.2.6; RFC 4443, section 4.2). Pings of
 // multicast and broadcast addresses do not get here.
 func (h *Host) echo(pkt *ip.Packet, p *link.Packet, m wire.ICMP) {
+	if fault.On("echo-unanswered") {
+		return
+	}
 	f := ipHeader{
 		src: pkt.Dst, dst: pkt.Src, proto: pkt.Proto, payload: pkt.Len - pkt.HeaderLen,
 		ttl: h.flow.TTL, tos: pkt.TOS &^ 3, mayFragment: true,
@@ -114,6 +119,10 @@ func (h *Host) icmpError(now clock.Time, pkt *ip.Packet, m wire.ICMP, quoted []b
 			return
 		}
 	}
+	if fault.On("icmp-for-any-connection") && e == nil && h.first != nil {
+		e = h.first
+		_, q.Seq = q.Seq, e.conn.Unacknowledged()
+	}
 	if e == nil || ended(e) {
 		h.drop(api.DropICMP)
 		return
@@ -125,6 +134,9 @@ func (h *Host) icmpError(now clock.Time, pkt *ip.Packet, m wire.ICMP, quoted []b
 		return
 	}
 	path := ip.ReportedMTU(pkt.Is6(), reported(pkt, m), q.Len, h.cfg.MinPathMTU)
+	if fault.On("pmtu-not-remembered") {
+		defer h.paths.Forget(e.conn.Remote().Addr())
+	}
 	if path.MTU >= h.cfg.MTU {
 		h.drop(api.DropICMP) // the link itself carries no more
 		return
@@ -161,11 +173,14 @@ func icmpMeaning(is6 bool, m wire.ICMP) (kind tcp.ICMPKind, err error, ok bool) 
 			if m.Code == wire.ICMPv6CodePort {
 				return tcp.ICMPHard, api.ErrRefused, true
 			}
-			return tcp.ICMPHard, api.ErrUnreachable, true
+			return tcp.ICMPHard, reason.Unreachable6(m.Code), true
 		case wire.ICMPv6TimeExceeded, wire.ICMPv6ParamProblem:
 			return tcp.ICMPSoft, api.ErrUnreachable, true
 		}
 		return 0, nil, false
+	}
+	if fault.On("source-quench-obeyed") && m.Type == wire.ICMPv4SourceQuench {
+		return tcp.ICMPSoft, api.ErrUnreachable, true
 	}
 	switch m.Type {
 	case wire.ICMPv4Unreachable:
@@ -175,7 +190,7 @@ func icmpMeaning(is6 bool, m wire.ICMP) (kind tcp.ICMPKind, err error, ok bool) 
 		case wire.ICMPv4CodePort:
 			return tcp.ICMPHard, api.ErrRefused, true
 		}
-		return tcp.ICMPHard, api.ErrUnreachable, true
+		return tcp.ICMPHard, reason.Unreachable4(m.Code), true
 	case wire.ICMPv4TimeExceeded, wire.ICMPv4ParamProblem:
 		return tcp.ICMPSoft, api.ErrUnreachable, true
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
 )
 
@@ -54,6 +55,14 @@ func derive(secret *[32]byte, purpose uint8, what any) secretWords {
 // RFC 9293, section 3.4.1, MUST-8, MUST-9): a clock of four microseconds and the
 // keyed hash of its addresses.
 func isn(now clock.Time, s *secretWords) uint32 {
+	switch {
+	case fault.On("isn-without-clock"):
+		return s.word(0)
+	case fault.On("isn-clock-slow"):
+		return uint32(time.Duration(now)/(400*time.Microsecond)) + s.word(0)
+	case fault.On("isn-without-hash"):
+		return uint32(time.Duration(now) / (4 * time.Microsecond))
+	}
 	return uint32(time.Duration(now)/(4*time.Microsecond)) + s.word(0)
 }
 
@@ -69,6 +78,9 @@ type identity struct {
 func (h *Host) identify(now clock.Time, local, remote netip.AddrPort) identity {
 	id := identity{key: tupleOf(local, remote)}
 	s := derive(&h.cfg.Secret, purposeConnection, id.key)
+	if fault.On("isn-hash-without-ports") {
+		s = derive(&h.cfg.Secret, purposeConnection, tuple{local: id.key.local, remote: id.key.remote})
+	}
 	id.iss, id.tsOffset, id.label = isn(now, &s), s.word(1), s.word(2)&0xfffff
 	id.cookie = tcp.CookieKey{s.long(2), s.long(3)}
 	if h.cfg.ISN != nil {

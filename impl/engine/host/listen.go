@@ -6,6 +6,7 @@ import (
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
@@ -38,9 +39,11 @@ type listening struct {
 	*Listener
 	responder *tcp.Responder
 	shared    sharing
-	lanes     [tcp.MaxSynAcks]lane // its part of the SYN queue
-	queued    int                  // how many those are
-	timer     timer                // of the first in any lane
+	lanes     []lane // its part of the SYN queue
+	queued    int    // how many those are
+	timer     timer  // of the first in any lane
+
+	before *listening // has half-open connections from before SetParams
 
 	overflowed bool // a cookie was sent because there was no place
 	overflowAt clock.Time
@@ -49,15 +52,46 @@ type listening struct {
 // Listen registers l; Unlisten removes it, and resets its half-open connections.
 // That no port has two listeners is the caller's care.
 func (h *Host) Listen(l *Listener) {
+	h.listeners[l.Port] = h.newListening(l, nil)
+	if fault.On("listen-resets-connections") {
+		for e := h.first; e != nil; e = e.newer {
+			if e.conn.Local().Port() == l.Port {
+				e.conn.Abort(0, api.ErrAborted)
+				h.touch(e)
+			}
+		}
+	}
+}
+
+// newListening returns what this Host needs to answer SYNs for l by its parameters.
+// before, if not nil, did so by others.
+func (h *Host) newListening(l *Listener, before *listening) *listening {
 	ln := &listening{Listener: l, timer: timer{index: -1}}
 	ln.timer.owner = ln
-	name, opts := splitCongestion(l.Flow.Congestion)
+	flow := h.optionsOf(l)
+	name, opts := splitCongestion(flow.Congestion)
 	ln.responder = tcp.NewResponder(0, &tcp.Config{
-		Params: &h.cfg.Params, Flow: l.Flow, LinkMTU: int64(h.cfg.MTU),
+		Params: h.params, Flow: *flow, LinkMTU: int64(h.cfg.MTU),
 		Controller: h.cfg.Controllers[name], ControllerOptions: opts,
 		Rand: constRand{}, Counters: &h.counters,
 	})
-	h.listeners[l.Port] = ln
+	ln.lanes = make([]lane, ln.responder.MaxSynAcks())
+	if before != nil {
+		ln.overflowed, ln.overflowAt = before.overflowed, before.overflowAt
+	}
+	for before != nil && before.queued == 0 {
+		before = before.before
+	}
+	ln.before = before
+	return ln
+}
+
+// optionsOf returns the options of the flows that l accepts.
+func (h *Host) optionsOf(l *Listener) *api.FlowConfig {
+	if fault.On("listener-options-ignored") {
+		return &h.flow
+	}
+	return &l.Flow
 }
 
 // Unlisten undoes Listen. Connections that were established live on.
@@ -66,12 +100,25 @@ func (h *Host) Unlisten(now clock.Time, l *Listener) {
 	if ln == nil || ln.Listener != l {
 		return
 	}
+	if fault.On("unlisten-ignored") {
+		return
+	}
+	if fault.On("unlisten-resets-flows") {
+		for e := h.first; e != nil; e = e.newer {
+			if e.conn.Local().Port() == l.Port {
+				e.conn.Abort(now, api.ErrAborted)
+				h.touch(e)
+			}
+		}
+	}
 	delete(h.listeners, l.Port)
-	for i := range ln.lanes {
-		for q := ln.lanes[i].first; q != nil; q = ln.lanes[i].first {
-			ln.responder.Abort(now, &q.state, &h.out)
-			h.replyHalfOpen(q)
-			h.dequeue(q)
+	for ; ln != nil; ln = ln.before {
+		for i := range ln.lanes {
+			for q := ln.lanes[i].first; q != nil; q = ln.lanes[i].first {
+				ln.responder.Abort(now, &q.state, &h.out)
+				h.replyHalfOpen(q)
+				h.dequeue(q)
+			}
 		}
 	}
 }
@@ -80,6 +127,16 @@ func (h *Host) Unlisten(now clock.Time, l *Listener) {
 // section 3.10.7.2). w, if not nil, is the record in TIME-WAIT whose place a SYN
 // may take.
 func (h *Host) listen(now clock.Time, l *listening, w *timeWait, local, remote netip.AddrPort, s *tcp.Segment) {
+	if fault.On("listen-without-syn") {
+		s.TCP.Flags |= wire.SYN
+		s.TCP.Flags &^= wire.ACK | wire.FIN
+	}
+	if fault.On("listen-answers-reset") && s.TCP.Flags&wire.RST != 0 {
+		s.TCP.Flags &^= wire.RST
+	}
+	if fault.On("listen-ack-silent") && s.TCP.Flags&wire.ACK != 0 {
+		return
+	}
 	switch flags := s.TCP.Flags; {
 	case flags&wire.RST != 0: // first
 		h.drop(api.DropReset)

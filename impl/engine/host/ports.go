@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 )
 
 // The usual ephemeral ports: Linux's, which leave the registered ones alone.
@@ -63,6 +64,13 @@ func (h *Host) Ports(now clock.Time, local netip.Addr, remote netip.AddrPort) it
 		for n := range h.ports.count {
 			i := (begin + n) % h.ports.count
 			port := h.ports.first + uint16(permute(i, h.ports.count, &keys))
+			if fault.On("ports-in-order") {
+				h.ports.table[0]++
+				port = h.ports.first + uint16(h.ports.table[0]%h.ports.count)
+			}
+			if fault.On("ports-few") {
+				port = h.ports.first + port%1000
+			}
 			if self && port == remote.Port() {
 				continue // not a connection to itself, unless that is asked for
 			}

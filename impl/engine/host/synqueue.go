@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/ip"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
 )
@@ -111,10 +112,12 @@ func (h *Host) dequeue(q *halfOpen) {
 func (l *listening) oldest() *halfOpen {
 	var oldest *halfOpen
 	var at clock.Time
-	for i := range l.lanes {
-		if q := l.lanes[i].first; q != nil {
-			if opened, _ := q.state.Times(); oldest == nil || opened < at {
-				oldest, at = q, opened
+	for ; l != nil; l = l.before {
+		for i := range l.lanes {
+			if q := l.lanes[i].first; q != nil {
+				if opened, _ := q.state.Times(); oldest == nil || opened < at {
+					oldest, at = q, opened
+				}
 			}
 		}
 	}
@@ -130,7 +133,7 @@ func (l *listening) oldest() *halfOpen {
 // where that is empty, the newcomer gets a place beyond the limit, so that no
 // shard is locked out. That is at most one place for each shard.
 func (h *Host) makeRoom(l *listening) {
-	for !take(&l.halfOpen, 1, l.HalfOpen, defaultHalfOpen) {
+	for !take(&l.halfOpen, 1, l.HalfOpen, defaultHalfOpen) && !fault.On("half-open-unbounded") {
 		if !h.evict(l.oldest()) {
 			l.halfOpen.Add(1)
 			break
@@ -172,14 +175,17 @@ func (l *listening) due(h *Host, now clock.Time) {
 				at = min(at, now.Add(time.Millisecond))
 				break
 			}
-			if l.responder.Timeout(now, &q.state, &h.out) == tcp.HalfOpenForget {
+			verdict := l.responder.Timeout(now, &q.state, &h.out)
+			if verdict == tcp.HalfOpenForget {
 				h.dequeue(q)
 				continue
 			}
 			sent++
 			l.lanes[i].remove(q)
 			l.lanes[i+1].push(q)
-			h.replyHalfOpen(q)
+			if verdict == tcp.HalfOpenReply {
+				h.replyHalfOpen(q)
+			}
 		}
 	}
 	h.arm(&l.timer, at)
@@ -219,7 +225,7 @@ func (h *Host) halfOpenSegment(now clock.Time, q *halfOpen, local, remote netip.
 // be had, it counts the segment that would do it as dropped.
 func (h *Host) takePlaces(l *listening) bool {
 	why := api.DropAcceptQueue
-	if take(&l.unfinished, 1, l.Backlog, defaultBacklog) {
+	if take(&l.unfinished, 1, l.Backlog, defaultBacklog) || fault.On("backlog-unbounded") {
 		if h.budget.takeFlow() {
 			return true
 		}
@@ -232,7 +238,7 @@ func (h *Host) takePlaces(l *listening) bool {
 
 // accept makes a connection of what was half-open: s completes its handshake.
 func (h *Host) accept(now clock.Time, l *listening, id *identity, state *tcp.HalfOpen, local, remote netip.AddrPort, s *tcp.Segment) {
-	cfg, e := h.config(now, local, remote, id, &l.Flow, &l.shared)
+	cfg, e := h.config(now, local, remote, id, h.optionsOf(l.Listener), &l.shared)
 	conn := l.responder.Accept(now, cfg, state)
 	e.listener, e.phase = l, open
 	h.insert(e, conn)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/ip"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
 )
@@ -73,7 +74,7 @@ func (h *Host) config(now clock.Time, local, remote netip.AddrPort, id *identity
 	e.timer.owner = e
 	name, opts := splitCongestion(flow.Congestion)
 	cfg := &tcp.Config{
-		Params: &h.cfg.Params, Flow: *flow, Local: local, Remote: remote,
+		Params: h.params, Flow: *flow, Local: local, Remote: remote,
 		ISS: id.iss, TSOffset: id.tsOffset,
 		LinkMTU: int64(h.cfg.MTU), PathMTU: int64(h.cfg.MTU), MaxGSO: int64(h.cfg.MaxGSO),
 		Controller: h.cfg.Controllers[name], ControllerOptions: opts,
@@ -140,7 +141,9 @@ func (h *Host) remove(e *entry) {
 		return
 	}
 	e.removed = true
-	h.budget.flows.Add(-1)
+	if !fault.On("flows-uncounted") {
+		h.budget.flows.Add(-1)
+	}
 	h.conns.remove(e)
 	if e.older != nil {
 		e.older.newer = e.newer
@@ -236,6 +239,12 @@ func (h *Host) Dial(now clock.Time, local, remote netip.AddrPort, cfg *api.FlowC
 		return nil, err
 	}
 	remote = netip.AddrPortFrom(remote.Addr().Unmap().WithZone(""), remote.Port())
+	if fault.On("connection-pair-reused") {
+		pair := tupleOf(local, remote)
+		if e := h.conns.get(&pair); e != nil {
+			h.remove(e)
+		}
+	}
 	src, err := h.Route(remote.Addr(), local.Addr())
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
@@ -77,7 +78,7 @@ func parse4(b []byte, total int) (Packet, Fault, bool) {
 		return fail(api.DropTruncated)
 	}
 	var sum wire.Checksum
-	if sum.Add(b[:n]); sum.Folded() != 0xffff {
+	if sum.Add(b[:n]); sum.Folded() != 0xffff && !fault.On("ip-checksum-not-verified") {
 		return fail(api.DropIPChecksum)
 	}
 	if !options4(h.Options) {
@@ -86,6 +87,9 @@ func parse4(b []byte, total int) (Packet, Fault, bool) {
 	p := Packet{
 		Src: h.Src, Dst: h.Dst, Proto: h.Protocol, TTL: h.TTL, TOS: h.TOS,
 		HeaderLen: n, Len: int(h.TotalLen),
+	}
+	if fault.On("ip-padding-is-data") {
+		p.Len = total
 	}
 	if h.MF || h.FragOffset > 0 {
 		p.Fragment, p.FragOffset, p.More, p.FragID = true, h.FragOffset, h.MF, uint32(h.ID)
@@ -104,6 +108,9 @@ const (
 // options4 reports whether the options are well formed and have no source
 // route. All others are skipped (MUST-50).
 func options4(b []byte) bool {
+	if fault.On("ip-options-refused") && len(b) > 0 {
+		return false
+	}
 	for len(b) > 0 {
 		switch b[0] {
 		case opt4End:
@@ -159,6 +166,9 @@ func (p *Packet) extensions(b []byte) (Fault, bool) {
 		}
 		switch proto {
 		case wire.ProtoHopByHop, wire.ProtoDestOptions, wire.ProtoRouting:
+			if fault.On("extension-headers-refused") {
+				return Fault{Reason: api.DropIPHeader}, false
+			}
 			next, size, ok := wire.ParseIPv6Extension(b[at:])
 			if !ok {
 				return cut()

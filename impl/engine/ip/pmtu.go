@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 )
 
 // Limits on path MTUs.
@@ -85,6 +86,9 @@ var plateaus = [...]int{32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, 68
 // for a quoted packet of the given length, with the floor of the family.
 // RFC 8201, section 4: less than the IPv6 minimum is not possible.
 func ReportedMTU(is6 bool, reported, quoted, floor4 int) PathMTU {
+	if fault.On("pmtu-without-floor") {
+		return PathMTU{MTU: max(reported, 68)}
+	}
 	if is6 {
 		return PathMTU{MTU: max(reported, MinMTU6)}
 	}

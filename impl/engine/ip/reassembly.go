@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
@@ -135,6 +136,10 @@ func (r *Reassembler) Add(now clock.Time, p *Packet, b []byte) (whole []byte, f 
 		r.drops[api.DropFragmentInvalid]++
 		return nil, f
 	case overlapping:
+		if fault.On("fragments-overlap-taken") {
+			d.have = maxPacket // there may be holes
+			break
+		}
 		r.kill(d)
 		r.drops[api.DropFragmentOverlap]++
 		return nil, f
@@ -391,7 +396,10 @@ func (d *datagram) assemble() []byte {
 	}
 	b := make([]byte, n)
 	copy(b, d.header[:d.keep])
-	for _, p := range d.pieces {
+	for i, p := range d.pieces {
+		if fault.On("fragments-in-order-of-arrival") && i > 0 {
+			p.offset = d.pieces[i-1].offset + d.pieces[i-1].n
+		}
 		copy(b[d.keep+p.offset:], d.data[p.start:p.start+p.n])
 	}
 	if is6 {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 )
 
 // fewAddresses is up to how many are looked through faster than looked up.
@@ -108,6 +109,12 @@ func (r *Routes) AcceptableSource(a netip.Addr) bool {
 // that is not ours, and with api.ErrUnreachable where nothing leads to dst.
 func (r *Routes) Source(dst, src netip.Addr) (netip.Addr, error) {
 	dst, src = dst.Unmap().WithZone(""), src.Unmap().WithZone("")
+	if fault.On("dial-to-multicast") && dst.IsValid() && (dst.IsMulticast() || r.IsBroadcast(dst)) {
+		return r.local[0].Addr(), nil
+	}
+	if fault.On("local-address-ignored") {
+		src = netip.Addr{}
+	}
 	if !dst.IsValid() || dst.IsUnspecified() || dst.IsMulticast() || r.IsBroadcast(dst) ||
 		dst.Is4() && (reserved4.Contains(dst) || thisNetwork4.Contains(dst)) {
 		return netip.Addr{}, api.ErrInvalidAddress
@@ -140,6 +147,12 @@ func (r *Routes) Source(dst, src netip.Addr) (netip.Addr, error) {
 			continue
 		}
 		n := commonBits(a, dst)
+		if fault.On("source-address-last") {
+			n = bestBits + 1
+		}
+		if fault.On("source-address-unspecified") {
+			return netip.IPv4Unspecified(), nil
+		}
 		if p.Contains(dst) {
 			n += 256
 		}
@@ -159,6 +172,9 @@ func (r *Routes) Source(dst, src netip.Addr) (netip.Addr, error) {
 
 // reachable reports whether dst is on the link or behind a gateway.
 func (r *Routes) reachable(dst netip.Addr) bool {
+	if fault.On("everything-on-link") {
+		return true
+	}
 	if r.gateway[family(dst)] && !dst.IsLinkLocalUnicast() {
 		return true
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sluicenet/sluice/api/cc"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
@@ -40,8 +41,14 @@ type rateState struct {
 // (RFC 5681, section 3.1).
 func (c *Conn) initialWindow() int64 {
 	switch {
+	case fault.On("initial-window-large"):
+		return 30 * c.mss
+	case fault.On("initial-window-after-lost-syn") && c.synRexmits > 0:
+		return 10 * c.mss
 	case c.synRexmits > 0:
 		return c.mss
+	case c.p.Like.InitialSegments > 0:
+		return c.p.Like.InitialSegments * c.mss
 	case c.p.InitialWindow > 0:
 		return max(c.p.InitialWindow, c.mss)
 	}
@@ -138,6 +145,7 @@ func (c *Conn) stampSend(now clock.Time, r *txRec) {
 func (c *Conn) noteDelivered(now clock.Time, h *wire.TCP, r *txRec, n int64) {
 	c.rackDelivered(now, h, r)
 	c.undoOriginal(r)
+	c.stats.delivered += uint32(c.segmentsIn(n))
 	if !c.hasNewer || r.sentAt > c.newest.sentAt || r.sentAt == c.newest.sentAt && r.end > c.newest.end {
 		c.newest, c.hasNewer = *r, true
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/cc"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
@@ -43,6 +44,7 @@ type Conn struct {
 	sq                  sendQueue
 	minshall            uint64 // end of the last segment sent that was not full-sized
 	noDelayEnd          uint64 // up to here Nagle's algorithm is off (N2)
+	pushBase            uint64 // end of the last segment sent that emptied the queue
 	sndUp               uint64 // urgent data end here, if beyond SND.UNA
 
 	// Receive sequence space.
@@ -97,26 +99,27 @@ type Conn struct {
 	rstAck   uint32
 
 	// Retransmission and congestion control.
-	synAmbiguous   bool // the SYN or SYN-ACK was sent more than once, by whatever cause (Karn)
-	rtt            rttState
-	backoff        int
-	retries        int // consecutive expiries without progress
-	synRexmits     int
-	progressAt     clock.Time
-	ctl            cc.Controller
-	control        pace // what ctl said last, besides cwnd and ssthresh
-	cwnd           int64
-	ssthresh       int64
-	recover        uint64 // RFC 6582
-	reo            reordering
-	*lossDetection // the Shared's idle one while nothing is in flight
-	rate           rateState
-	cwndLimited    uint64 // data below were in flight when cwnd was the limit
-	maxFlight      int64
-	persistBack    int
-	lastDataSent   clock.Time // a SYN, at first
-	paceAt         clock.Time
-	watch          *packetWatch // nil if the controller does not look at packets
+	synAmbiguous     bool // the SYN or SYN-ACK was sent more than once, by whatever cause (Karn)
+	rtt              rttState
+	backoff          int32
+	retries          int32 // consecutive expiries without progress
+	synRexmits       int32
+	persistBack      int32
+	progressAt       clock.Time
+	ctl              cc.Controller
+	control          pace // what ctl said last, besides cwnd and ssthresh
+	cwnd             int64
+	ssthresh         int64
+	recover          uint64 // RFC 6582
+	reo              reordering
+	*lossDetection   // the Shared's idle one while nothing is in flight
+	rate             rateState
+	cwndLimited      uint64 // data below were in flight when cwnd was the limit
+	maxFlight        int64
+	lastDataSent     clock.Time // a SYN, at first
+	lastDataReceived clock.Time
+	paceAt           clock.Time
+	watch            *packetWatch // nil if the controller does not look at packets
 
 	// Keepalive.
 	ka keepaliveState
@@ -136,8 +139,11 @@ type controllerEvents struct {
 type connStats struct {
 	bytesSent, bytesReceived, bytesRexmit uint64
 	segsSent, segsReceived                uint64
-	rexmits, spurious                     uint64
+	rexmits                               uint64
 	dupAcks, timeouts, probes, undone     uint32
+	spurious                              uint32
+	dataSent, dataReceived, outOfOrder    uint32 // segments, in 32 bits as tcp_info has them
+	delivered, deliveredCE, reordered     uint32
 }
 
 // newConn makes what active and passive connections have in common.
@@ -164,7 +170,9 @@ func newConn(now clock.Time, cfg *Config) *Conn {
 	c.announcedMSS = c.ourMSS()
 	c.rtt.init(c.p.RTOInitial)
 	c.cwnd, c.ssthresh = 1, cc.NoThreshold
-	c.quickAcks = quickAckSegments
+	if !c.p.Like.NoQuickAcks {
+		c.quickAcks = quickAckSegments
+	}
 	if !c.p.NoWindowScale {
 		c.rcvScale = windowScaleFor(f.ReceiveBuffer)
 	}
@@ -188,6 +196,9 @@ func (c *Conn) Gone() bool { return c.state == api.StateClosed }
 // FullyClosed reports that the peer has closed and has acknowledged our close, or
 // that the connection has ended otherwise (C4).
 func (c *Conn) FullyClosed() bool {
+	if fault.On("close-waits-for-own-fin-only") && c.state == api.StateFinWait2 {
+		return true
+	}
 	return c.state == api.StateClosed || c.state == api.StateTimeWait
 }
 

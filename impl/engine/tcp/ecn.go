@@ -3,6 +3,7 @@ package tcp
 import (
 	"github.com/sluicenet/sluice/api/cc"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
@@ -37,6 +38,7 @@ type ecnState struct {
 	asked bool       // one did
 	plain bool       // one did not
 	ok    bool       // negotiated
+	seen  bool       // a packet of the peer's was capable of ECN
 
 	// As receiver.
 	echo  bool       // ECE stands in what we send; with ECNEach, DCTCP.CE
@@ -72,7 +74,10 @@ func (c *Conn) ecnSyn(flags wire.Flags) wire.Flags {
 	e := &c.ecn
 	switch {
 	case flags&wire.ACK != 0:
-		if e.ok {
+		if fault.On("ecn-syn-ack-echoes-syn") && e.ok {
+			return wire.ECE | wire.CWR
+		}
+		if e.ok || fault.On("ecn-syn-ack-unasked") {
 			return wire.ECE
 		}
 		return 0
@@ -90,6 +95,12 @@ func (c *Conn) ecnSyn(flags wire.Flags) wire.Flags {
 func (c *Conn) ecnTakeSyn(flags wire.Flags) {
 	e := &c.ecn
 	e.ok = e.mode != cc.ECNOff && flags&(wire.ECE|wire.CWR) == wire.ECE|wire.CWR
+	if fault.On("ecn-off") {
+		e.ok = false
+	}
+	if fault.On("ecn-unasked") {
+		e.ok = true
+	}
 	if !c.passive { // a simultaneous open: both have to have asked
 		e.ok = e.ok && e.asked
 	}
@@ -122,10 +133,10 @@ func (c *Conn) ecnReceive(s *Segment) {
 		c.ackNow = true
 		return
 	}
-	if s.TCP.Flags&wire.CWR != 0 {
+	if s.TCP.Flags&wire.CWR != 0 && !fault.On("ecn-echo-for-ever") {
 		e.echo = false
 	}
-	if s.CE {
+	if s.CE && !fault.On("ecn-mark-ignored") {
 		e.echo = true
 	}
 }
@@ -133,6 +144,7 @@ func (c *Conn) ecnReceive(s *Segment) {
 // ecnEcho returns the flag with which a segment repeats that congestion was met.
 func (c *Conn) ecnEcho() wire.Flags {
 	if c.ecn.ok && c.ecn.echo {
+		c.ecn.echo = !fault.On("ecn-echo-once")
 		return wire.ECE
 	}
 	return 0
@@ -175,13 +187,15 @@ func (c *Conn) pollPriorAck(now clock.Time, out *Out) bool {
 // window probes (6.1.6). CWR stands on the first new data after a reduction
 // (section 6.1.2).
 func (c *Conn) ecnMark(out *Out, n int64) {
-	if !c.ecn.ok || c.ecn.plain || n == 0 {
+	if !c.ecn.ok || c.ecn.plain || n == 0 || fault.On("ecn-data-not-ect") {
 		return
 	}
 	out.ECN = codepointECT0
 	if c.ecn.cwrDue {
 		c.ecn.cwrDue = false
-		out.TCP.Flags |= wire.CWR
+		if !fault.On("ecn-cwr-missing") {
+			out.TCP.Flags |= wire.CWR
+		}
 	}
 }
 
@@ -195,8 +209,11 @@ func (c *Conn) ecnReduced() {
 // ecnCongestion answers an echo (RFC 3168, section 6.1.2), at most once in a window
 // of data and not where a loss has been answered. The ACK has been taken in.
 func (c *Conn) ecnCongestion(now clock.Time, cum, delivered, inFlight int64) {
+	if fault.On("ecn-echo-without-reduction") {
+		return
+	}
 	switch {
-	case c.sndUna <= c.ecn.end: // as ever in Recovery and Loss
+	case c.sndUna <= c.ecn.end && !fault.On("ecn-reduction-for-each-echo"): // as ever in Recovery and Loss
 		return
 	case c.cwnd <= c.mss:
 		// "the sending TCP MUST reset the retransmit timer on receiving the

@@ -1,11 +1,14 @@
 package tcp
 
 import (
+	"math"
 	"net/netip"
+	"time"
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/cc"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
@@ -43,6 +46,7 @@ type Responder struct {
 	p          *Params
 	shared     *Shared
 	ttl, dscp  uint8
+	rto        time.Duration
 	limit      clock.Time // how long a handshake may take
 	window     uint16     // to announce, like what follows
 	scale      uint8
@@ -68,7 +72,7 @@ func NewResponder(now clock.Time, cfg *Config) *Responder {
 	c.state = api.StateSynReceived
 	limit, _ := c.userTimeout()
 	return &Responder{
-		p: c.p, shared: c.cfg, ttl: c.cfg.Flow.TTL, dscp: c.cfg.Flow.DSCP, limit: limit,
+		p: c.p, shared: c.cfg, ttl: c.cfg.Flow.TTL, dscp: c.cfg.Flow.DSCP, rto: c.rtt.rto, limit: limit,
 		window: c.windowField(wire.SYN), scale: c.rcvScale,
 		mss4: uint16(c.announcedMSS), mss6: uint16(c6.announcedMSS),
 		ecn: c.ecn.mode, counters: c.cfg.Counters,
@@ -87,7 +91,9 @@ func (r *Responder) Open(now clock.Time, iss, tsOffset uint32, v6 bool, syn *wir
 
 // negotiate takes the options of a SYN in.
 func (r *Responder) negotiate(now clock.Time, tsOffset uint32, v6 bool, syn *wire.TCP) HalfOpen {
-	o := &syn.Options
+	options := syn.Options
+	o := &options
+	misreadSyn(o)
 	h := HalfOpen{
 		opened: now, repeated: now, irs: syn.Seq, tsOffset: tsOffset,
 		peerMSS: r.takeMSS(v6, o), peerWindow: syn.Window,
@@ -102,11 +108,14 @@ func (r *Responder) negotiate(now clock.Time, tsOffset uint32, v6 bool, syn *wir
 		h.flags |= halfTimestamps
 		h.tsRecent = o.TSval
 	}
-	if !r.p.NoWindowScale && o.HasWindowScale {
+	if !r.p.NoWindowScale && (o.HasWindowScale || fault.On("scale-unasked")) {
 		h.flags |= halfScale
 		h.peerScale = min(o.WindowScale, maxWindowScale)
+		if fault.On("scale-above-14") {
+			h.peerScale = o.WindowScale
+		}
 	}
-	if r.ecn != cc.ECNOff && syn.Flags&(wire.ECE|wire.CWR) == wire.ECE|wire.CWR {
+	if r.ecn != cc.ECNOff && syn.Flags&(wire.ECE|wire.CWR) == wire.ECE|wire.CWR && !fault.On("ecn-off") || fault.On("ecn-unasked") {
 		h.flags |= halfECN
 	}
 	return h
@@ -116,7 +125,9 @@ func (r *Responder) negotiate(now clock.Time, tsOffset uint32, v6 bool, syn *wir
 func (r *Responder) takeMSS(v6 bool, o *wire.TCPOptions) uint16 {
 	switch {
 	case o.HasMSS:
-		return uint16(min(max(int64(o.MSS), r.p.MinMSS), 65535))
+		return uint16(min(max(int64(o.MSS), r.p.minMSS()), 65535))
+	case fault.On("mss-default-large"):
+		return 1400
 	case v6:
 		return 1220
 	}
@@ -126,11 +137,18 @@ func (r *Responder) takeMSS(v6 bool, o *wire.TCPOptions) uint16 {
 // synAck fills in the SYN-ACK: the same options each time.
 func (r *Responder) synAck(h *HalfOpen, tsVal uint32, out *Out) {
 	r.header(out, h, h.iss, wire.SYN|wire.ACK, tsVal)
-	if h.flags&halfECN != 0 {
+	switch ecn := h.flags&halfECN != 0; {
+	case ecn && fault.On("ecn-syn-ack-echoes-syn"):
+		out.TCP.Flags |= wire.ECE | wire.CWR
+	case ecn || fault.On("ecn-syn-ack-unasked"):
 		out.TCP.Flags |= wire.ECE
 	}
 	o := &out.TCP.Options
-	o.HasMSS, o.MSS = true, r.mss4
+	if fault.On("syn-ack-again-without-options") && (h.retries > 0 || h.flags&halfAmbiguous != 0) {
+		*o = wire.TCPOptions{}
+		return
+	}
+	o.HasMSS, o.MSS = !fault.On("mss-not-sent") && !fault.On("mss-not-in-syn-ack"), r.mss4
 	if h.flags&halfV6 != 0 {
 		o.MSS = r.mss6
 	}
@@ -143,15 +161,25 @@ func (r *Responder) synAck(h *HalfOpen, tsVal uint32, out *Out) {
 func (r *Responder) header(out *Out, h *HalfOpen, seq uint32, flags wire.Flags, tsVal uint32) {
 	*out = Out{Payload: out.Payload[:0], TTL: r.ttl, DSCP: r.dscp}
 	out.TCP = wire.TCP{Seq: seq, Flags: flags}
+	if fault.On("ttl-ignored") {
+		out.TTL = defaultTTL
+	}
+	if fault.On("dscp-ignored") {
+		out.DSCP = 0
+	}
 	r.counters.SegmentsOut++
 	if flags == wire.RST {
 		r.counters.ResetsOut++
 		return
 	}
 	out.TCP.Ack = h.irs + 1
-	if h.flags&halfTimestamps != 0 { // on a RST with ACK too (RFC 7323, section 3.2)
+	if h.flags&halfTimestamps != 0 && !(fault.On("ts-missing-on-reset") && flags&wire.RST != 0) &&
+		!(fault.On("ts-missing-on-data") && flags&wire.SYN == 0) { // on a RST with ACK too (RFC 7323, section 3.2)
 		o := &out.TCP.Options
 		o.HasTimestamps, o.TSval, o.TSecr = true, tsVal, h.tsRecent
+		if fault.On("ts-echo-zero") {
+			o.TSecr = 0
+		}
 	}
 	if flags&wire.RST != 0 {
 		r.counters.ResetsOut++
@@ -170,7 +198,7 @@ func (r *Responder) scaledWindow() uint16 {
 	return uint16((uint32(r.window) + 1<<r.scale - 1) >> r.scale)
 }
 
-func (h *HalfOpen) tsNow(now clock.Time) uint32 { return timestamp(now) + h.tsOffset }
+func (h *HalfOpen) tsNow(now clock.Time) uint32 { return timestamp(now, h.tsOffset) }
 
 // ISS returns our initial sequence number.
 func (h *HalfOpen) ISS() uint32 { return h.iss }
@@ -223,13 +251,14 @@ func (r *Responder) segment(now clock.Time, h *HalfOpen, s *Segment, out *Out) H
 	}
 
 	// RFC 7323, section 5.3: PAWS comes before the acceptability test.
-	if h.flags&halfTimestamps != 0 && t.Flags&wire.RST == 0 {
+	if h.flags&halfTimestamps != 0 && (t.Flags&wire.RST == 0 || fault.On("paws-for-rst")) {
 		switch {
+		case fault.On("paws-off") && t.Options.HasTimestamps || fault.On("ts-missing-accepted") && !t.Options.HasTimestamps:
 		case !t.Options.HasTimestamps && t.Flags&wire.SYN == 0:
 			return drop(api.DropNoTimestamp)
 		case t.Options.HasTimestamps && int32(t.Options.TSval-h.tsRecent) < 0:
 			drop(api.DropPAWS)
-			if r.mayAnswer(now, h) {
+			if !fault.On("paws-silent") && r.mayAnswer(now, h) {
 				return ack()
 			}
 			return HalfOpenKeep
@@ -266,12 +295,20 @@ func (r *Responder) segment(now clock.Time, h *HalfOpen, s *Segment, out *Out) H
 	if length == 0 {
 		ok = 0 <= begin && begin <= wnd
 	}
+	if fault.On("rst-anywhere") && t.Flags&wire.RST != 0 {
+		begin, ok = 0, true
+	}
 	if !ok {
 		switch {
-		case t.Flags&wire.RST != 0:
+		case fault.On("unacceptable-silent"):
+			return drop(api.DropUnacceptable)
+		case t.Flags&wire.RST != 0 && !fault.On("rst-outside-answered"):
 			return drop(api.DropUnacceptable)
 		case length > 0 && t.Flags&wire.SYN == 0 && end <= 0 && -begin < maxDuplicateAge:
 			drop(api.DropUnacceptable)
+			if fault.On("duplicate-not-acknowledged") {
+				return HalfOpenKeep
+			}
 			return ack()
 		}
 		return challenge(api.DropUnacceptable)
@@ -279,13 +316,25 @@ func (r *Responder) segment(now clock.Time, h *HalfOpen, s *Segment, out *Out) H
 
 	// Second, check the RST bit (RFC 5961, section 3).
 	if t.Flags&wire.RST != 0 {
-		if begin != 0 {
+		if fault.On("rst-with-data-ignored") && s.Len > 0 || fault.On("rst-ignored") {
+			return HalfOpenKeep
+		}
+		if begin != 0 && !fault.On("rst-in-window-resets") {
+			if fault.On("rst-in-window-silent") {
+				return HalfOpenKeep
+			}
 			return challenge(api.DropReset)
+		}
+		if fault.On("syn-received-reset-ignored") {
+			return HalfOpenKeep
 		}
 		return HalfOpenForget // back to LISTEN
 	}
 	// Fourth, check the SYN bit.
 	if t.Flags&wire.SYN != 0 {
+		if fault.On("syn-not-challenged") {
+			return HalfOpenKeep
+		}
 		drop(api.DropSyn)
 		return HalfOpenForget // back to LISTEN
 	}
@@ -293,9 +342,12 @@ func (r *Responder) segment(now clock.Time, h *HalfOpen, s *Segment, out *Out) H
 	if t.Flags&wire.ACK == 0 {
 		return drop(api.DropNoAck)
 	}
-	if t.Ack != h.iss+1 {
+	if t.Ack != h.iss+1 && !fault.On("syn-received-any-ack") {
+		if fault.On("syn-received-bad-ack-ends") {
+			return HalfOpenForget
+		}
 		drop(api.DropBadAck)
-		if !r.mayAnswer(now, h) {
+		if !r.mayAnswer(now, h) || fault.On("unacceptable-ack-not-reset") {
 			return HalfOpenKeep
 		}
 		r.header(out, h, t.Ack, wire.RST, 0)
@@ -306,7 +358,7 @@ func (r *Responder) segment(now clock.Time, h *HalfOpen, s *Segment, out *Out) H
 
 // mayAnswer is Conn.mayChallenge.
 func (r *Responder) mayAnswer(now clock.Time, h *HalfOpen) bool {
-	if h.flags&halfChallenged != 0 && now < h.answered.Add(r.p.ChallengeInterval) {
+	if h.flags&halfChallenged != 0 && !fault.On("challenges-unlimited") && now < h.answered.Add(r.p.ChallengeInterval) {
 		return false
 	}
 	h.flags |= halfChallenged
@@ -319,28 +371,45 @@ func (r *Responder) mayAnswer(now clock.Time, h *HalfOpen) bool {
 // which they sent the last, and if they moved on in order so does their age: their
 // queue needs no sorting.
 func (r *Responder) Deadline(h *HalfOpen) clock.Time {
-	rto := r.p.RTOInitial
+	rto := r.rto
 	for n := h.retries; n > 0 && rto < r.p.RTOMax; n-- {
+		if fault.On("backoff-linear") {
+			rto += r.rto
+			continue
+		}
 		rto *= 2
 	}
 	return min(h.repeated.Add(min(rto, r.p.RTOMax)), h.opened+r.limit)
 }
 
-// MaxSynAcks bounds what one SYN from an unverified address can make us send
+// maxSynAcks bounds what one SYN from an unverified address can make us send
 // (RFC 4987).
-const MaxSynAcks = 6
+const maxSynAcks = 6
 
-// Retries returns how often the timer has sent the SYN-ACK again: less than
-// MaxSynAcks.
+func (p *Params) maxSynAcks() int {
+	if n := p.Like.SynAckRetries; n > 0 {
+		return min(n, math.MaxUint8) + 1
+	}
+	return maxSynAcks
+}
+
+// MaxSynAcks returns how many SYN-ACKs the timer lets a half-open connection send.
+func (r *Responder) MaxSynAcks() int { return r.p.maxSynAcks() }
+
+// Retries returns how often the timer has sent the SYN-ACK again: less than the
+// Responder's MaxSynAcks.
 func (h *HalfOpen) Retries() int { return int(h.retries) }
 
 // Timeout sends the SYN-ACK again, as Retries then counts, or gives up.
 func (r *Responder) Timeout(now clock.Time, h *HalfOpen, out *Out) HalfOpenVerdict {
-	if now >= h.opened+r.limit || h.retries+1 >= MaxSynAcks {
+	if now >= h.opened+r.limit || int(h.retries)+1 >= r.p.maxSynAcks() {
 		return HalfOpenForget
 	}
 	h.retries++
 	h.repeated = now
+	if fault.On("syn-not-retransmitted") || fault.On("syn-ack-not-retransmitted") {
+		return HalfOpenKeep
+	}
 	r.counters.Retransmits++
 	r.synAck(h, h.tsNow(now), out)
 	return HalfOpenReply
@@ -382,7 +451,7 @@ func (r *Responder) Accept(now clock.Time, cfg *Config, h *HalfOpen) *Conn {
 		c.rcvEdge = c.rcvNxt + uint64(r.scaledWindow())<<r.scale
 	}
 	c.lastSend, c.lastDataSent = h.repeated, h.repeated
-	c.synRexmits = int(h.retries)
+	c.synRexmits = int32(h.retries)
 	c.synAmbiguous = h.flags&halfAmbiguous != 0
 	c.challenged, c.challengeAt = h.flags&halfChallenged != 0, h.answered
 	n := uint64(h.retries)
@@ -406,6 +475,7 @@ func (r *Responder) Info(now clock.Time, h *HalfOpen, local, remote netip.AddrPo
 		SendWindowScale: -1, RecvWindowScale: -1,
 		SACK: h.flags&halfSACK != 0, Timestamps: h.flags&halfTimestamps != 0, ECN: h.flags&halfECN != 0,
 		SegmentsSent: 1 + uint64(h.retries), SegmentsReceived: 1,
+		UnackedSegments: 1, Retries: int(h.retries), AckDelay: r.p.DelayedAck,
 		Retransmits: uint64(h.retries), Timeouts: uint64(h.retries),
 		Timer: "retransmit", TimerLeft: max(0, r.Deadline(h).Sub(now)),
 		TTL: r.ttl, DSCP: r.dscp, SendBuffer: r.sendBuffer, RecvBuffer: r.recvBuffer,

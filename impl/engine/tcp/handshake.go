@@ -3,6 +3,7 @@ package tcp
 import (
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
@@ -50,14 +51,21 @@ func (c *Conn) takeSyn(now clock.Time, s *Segment) {
 	c.rcvEdge = max(c.rcvEdge, c.rcvNxt)
 	c.rcvMSS = 0
 	o := &s.TCP.Options
+	misreadSyn(o)
 	c.sackOK = c.sackOK && o.SACKPermitted
 	if c.tsOK = c.tsOK && o.HasTimestamps; c.tsOK {
 		c.tsRecent, c.tsRecentAt, c.hasTSRecent = o.TSval, now, true
 	}
 	// RFC 7323, section 2.2: scaling is used if both sent the option, and never
 	// in the window field of a SYN.
-	if c.scaleOK = c.scaleOK && o.HasWindowScale; c.scaleOK {
+	if c.scaleOK = c.scaleOK && (o.HasWindowScale || fault.On("scale-unasked")); c.scaleOK {
 		c.sndScale = min(o.WindowScale, maxWindowScale)
+		if fault.On("scale-above-14") {
+			c.sndScale = o.WindowScale
+		}
+		if fault.On("scale-of-peer-ignored") {
+			c.sndScale = 0
+		}
 	} else {
 		c.sndScale, c.rcvScale = 0, 0
 	}
@@ -66,8 +74,11 @@ func (c *Conn) takeSyn(now clock.Time, s *Segment) {
 	if c.v6 {
 		c.peerMSS = 1220
 	}
+	if fault.On("mss-default-large") {
+		c.peerMSS = 1400
+	}
 	if o.HasMSS {
-		c.peerMSS = max(int64(o.MSS), c.p.MinMSS)
+		c.peerMSS = max(int64(o.MSS), c.p.minMSS())
 	}
 	c.updateMSS()
 	c.sndEdge = c.sndUna + uint64(s.TCP.Window)
@@ -82,8 +93,17 @@ func (c *Conn) segmentSynSent(now clock.Time, s *Segment) {
 	// First, check the ACK bit.
 	if h.Flags&wire.ACK != 0 {
 		ack := unwrap(c.sndUna, h.Ack)
+		if fault.On("syn-sent-any-ack") {
+			ack = c.sndNxt
+		}
+		if fault.On("syn-sent-rst-any-ack") && h.Flags&wire.RST != 0 {
+			ack = c.sndNxt
+		}
 		if ack <= c.iss || ack > c.sndNxt {
 			c.drop(api.DropBadAck)
+			if fault.On("syn-sent-reset-answered") {
+				c.replyReset(now, s)
+			}
 			if h.Flags&wire.RST == 0 {
 				c.replyReset(now, s)
 			}
@@ -93,16 +113,22 @@ func (c *Conn) segmentSynSent(now clock.Time, s *Segment) {
 	}
 	// Second, check the RST bit.
 	if h.Flags&wire.RST != 0 {
-		if !ackOK {
+		if !ackOK && !fault.On("syn-sent-rst-without-ack") {
 			c.drop(api.DropReset)
+			return
+		}
+		if fault.On("refusal-ignored") {
 			return
 		}
 		c.end(api.ErrRefused)
 		return
 	}
 	// Fourth, check the SYN bit.
-	if h.Flags&wire.SYN == 0 {
+	if h.Flags&wire.SYN == 0 && !(fault.On("syn-sent-opened-by-ack") && ackOK) {
 		c.drop(api.DropNoAck)
+		return
+	}
+	if fault.On("simultaneous-open-ignored") && !ackOK {
 		return
 	}
 	c.lastRecv = now
@@ -119,6 +145,9 @@ func (c *Conn) segmentSynSent(now clock.Time, s *Segment) {
 	c.synDue = false
 	c.sndUna = c.iss + 1
 	c.sndEdge = c.sndUna + uint64(h.Window)
+	if fault.On("scale-in-syn") {
+		c.sndEdge = c.sndUna + uint64(h.Window)<<c.sndScale
+	}
 	c.sndWl2 = c.sndUna
 	c.synSample(now, h)
 	c.establish(now)
@@ -136,7 +165,7 @@ func (c *Conn) segmentSynSent(now clock.Time, s *Segment) {
 // synSample takes the RTT of the handshake (Karn: not of a SYN sent twice,
 // unless timestamps tell).
 func (c *Conn) synSample(now clock.Time, h *wire.TCP) {
-	if c.synRexmits == 0 && !c.synAmbiguous {
+	if c.synRexmits == 0 && !c.synAmbiguous || fault.On("karn-ignored") {
 		c.rtt.sample(now, now.Sub(c.lastDataSent), 1, c.p)
 	} else if c.tsOK && h.Options.HasTimestamps {
 		if d, ok := c.tsSample(now, h.Options.TSecr); ok {
@@ -149,7 +178,7 @@ func (c *Conn) synSample(now clock.Time, h *wire.TCP) {
 func (c *Conn) pollSyn(now clock.Time, out *Out) {
 	c.synDue = false
 	flags := wire.SYN
-	if c.state == api.StateSynReceived {
+	if c.state == api.StateSynReceived && !(fault.On("simultaneous-open-without-ack") && !c.passive) {
 		flags |= wire.ACK
 	}
 	first := c.sndNxt == c.iss
@@ -164,9 +193,15 @@ func (c *Conn) pollSyn(now clock.Time, out *Out) {
 	out.TCP.Flags |= c.ecnSyn(flags)
 	o := &out.TCP.Options
 	o.HasMSS, o.MSS = true, uint16(c.announcedMSS) // SHLD-5, MAY-3
+	if fault.On("mss-not-sent") || fault.On("mss-not-in-syn-ack") && flags&wire.ACK != 0 {
+		o.HasMSS = false
+	}
 	o.SACKPermitted = c.sackOK
 	if c.scaleOK {
 		o.HasWindowScale, o.WindowScale = true, c.rcvScale
+	}
+	if fault.On("syn-ack-again-without-options") && !first {
+		*o = wire.TCPOptions{}
 	}
 	if !c.tm.armed(tmRetransmit) {
 		c.tm[tmRetransmit] = now.Add(c.currentRTO())
@@ -175,19 +210,35 @@ func (c *Conn) pollSyn(now clock.Time, out *Out) {
 
 // onSynTimeout retransmits a SYN or SYN-ACK (MUST-22).
 func (c *Conn) onSynTimeout(now clock.Time) {
-	if c.passive && c.synRexmits+1 >= MaxSynAcks {
+	if fault.On("syn-not-retransmitted") || fault.On("syn-ack-not-retransmitted") && c.passive {
+		return
+	}
+	limit := c.p.Like.SynRetries
+	if c.passive {
+		limit = c.p.maxSynAcks() - 1
+	}
+	if limit > 0 && int(c.synRexmits) >= limit {
 		c.end(api.ErrTimeout)
 		return
 	}
 	c.synRexmits++
-	c.backoff++
+	if c.passive || int(c.synRexmits) > c.p.Like.SynLinear {
+		c.backoff++
+	}
 	c.stats.timeouts++
 	c.synDue = true
-	c.noteR1(c.synRexmits)
+	c.noteR1(int(c.synRexmits))
 }
 
 // segmentSynReceivedAck is the fifth check of section 3.10.7.4 in SYN-RECEIVED.
 func (c *Conn) segmentSynReceivedAck(now clock.Time, s *Segment, seq, ack uint64) bool {
+	if fault.On("syn-received-any-ack") {
+		ack = c.sndNxt
+	}
+	if fault.On("syn-received-bad-ack-ends") && (ack <= c.sndUna || ack > c.sndNxt) {
+		c.end(api.ErrReset)
+		return false
+	}
 	if ack <= c.sndUna || ack > c.sndNxt {
 		c.drop(api.DropBadAck)
 		c.replyReset(now, s)

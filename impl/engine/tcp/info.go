@@ -16,14 +16,14 @@ func (c *Conn) Info(now clock.Time) api.Info {
 		InFlight: c.pipe(), SendWindow: c.sndWnd(), RecvWindow: max(0, c.rcvWnd()),
 		SendQueue:    int64(c.sq.end - min(max(c.sndUna, c.iss+1), c.sq.end)),
 		ReceiveQueue: c.rq.size, OutOfOrder: c.ooo.bytes, Memory: c.sq.charged + c.rcvCharged,
-		SRTT: c.rtt.srtt, RTTVar: c.rtt.rttvar, MinRTT: c.rtt.min, RTO: c.currentRTO(), Backoff: c.backoff,
+		SRTT: c.rtt.srtt, RTTVar: c.rtt.rttvar, MinRTT: c.rtt.min, RTO: c.currentRTO(), Backoff: int(c.backoff),
 		SendMSS: c.mss, RecvMSS: c.announcedMSS, PathMTU: c.pathMTU,
 		SendWindowScale: -1, RecvWindowScale: -1,
 		SACK: c.sackOK, Timestamps: c.tsOK, ECN: c.ecn.ok,
 		BytesSent: c.stats.bytesSent, BytesReceived: c.stats.bytesReceived,
 		BytesRetransmitted: c.stats.bytesRexmit, BytesAcked: c.Acked(),
 		SegmentsSent: c.stats.segsSent, SegmentsReceived: c.stats.segsReceived,
-		Retransmits: c.stats.rexmits, SpuriousRetransmits: c.stats.spurious,
+		Retransmits: c.stats.rexmits, SpuriousRetransmits: uint64(c.stats.spurious),
 		DupAcks: uint64(c.stats.dupAcks), Timeouts: uint64(c.stats.timeouts),
 		DeliveryRate:    c.rate.last,
 		UrgentPending:   c.urgentPending(),
@@ -31,6 +31,7 @@ func (c *Conn) Info(now clock.Time) api.Info {
 		TTL: f.TTL, DSCP: f.DSCP, NoDelay: f.NoDelay,
 		SendBuffer: c.sendLimit(), RecvBuffer: c.receiveLimit(),
 	}
+	c.segmentInfo(&i)
 	if c.ssthresh < cc.NoThreshold {
 		i.Ssthresh = c.ssthresh
 	}
@@ -50,4 +51,48 @@ func (c *Conn) Info(now clock.Time) api.Info {
 		}
 	}
 	return i
+}
+
+var phaseNames = map[cc.Phase]string{cc.Open: "open", cc.Disorder: "disorder", cc.CWR: "cwr", cc.Recovery: "recovery", cc.Loss: "loss"}
+
+// segmentInfo fills in what is counted in segments, and its neighbours.
+func (c *Conn) segmentInfo(i *api.Info) {
+	for j := range c.sb.live() {
+		r := &c.sb.live()[j]
+		n := int64(c.segmentsIn(r.len()))
+		i.UnackedSegments += n
+		if r.flags&recSacked != 0 {
+			i.SackedSegments += n
+			continue
+		}
+		if r.flags&recLost != 0 {
+			i.LostSegments += n
+		}
+		if r.flags&recRexmit != 0 {
+			i.ResentSegments += n
+		}
+	}
+	i.SackedSegments += int64(c.segmentsIn(c.renoSacked))
+	if c.state == api.StateSynSent || c.state == api.StateSynReceived {
+		i.UnackedSegments, i.Retries = int64(c.sndNxt-c.sndUna), int(c.synRexmits)
+	} else {
+		i.Retries = int(c.retries)
+	}
+	i.NotSent = c.unsent()
+	if c.ctl != nil {
+		i.CongestionState = phaseNames[c.phase]
+	}
+	i.Probes = uint64(c.stats.probes)
+	i.DataSegmentsSent, i.DataSegmentsReceived = uint64(c.stats.dataSent), uint64(c.stats.dataReceived)
+	i.DeliveredSegments, i.DeliveredCE = uint64(c.stats.delivered), uint64(c.stats.deliveredCE)
+	i.OutOfOrderSegments, i.ReorderingSeen = uint64(c.stats.outOfOrder), uint64(c.stats.reordered)
+	i.RecvSegment = c.rcvMSS
+	i.AckDelay = c.p.DelayedAck
+	i.ECNSeen = c.ecn.seen
+}
+
+// segmentsIn returns how many segments n bytes take.
+func (c *Conn) segmentsIn(n int64) uint64 {
+	size := max(c.mss, 1)
+	return uint64((n + size - 1) / size)
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 )
 
 // A Keepalive is code of the user's, which the machine does not call: it says by
@@ -29,6 +30,12 @@ const keepaliveSlack = time.Second
 // startKeepalive asks for the first time, if there is a Keepalive (MUST-24,
 // MUST-25).
 func (c *Conn) startKeepalive(now clock.Time) {
+	if fault.On("keepalive-on-by-default") && c.cfg.Flow.Keepalive == nil {
+		c.cfg.Flow.Keepalive = api.KeepaliveConfig{}
+	}
+	if fault.On("keepalive-never") {
+		return
+	}
 	if c.cfg.Flow.Keepalive == nil || c.state == api.StateSynSent || c.state == api.StateSynReceived {
 		return
 	}
@@ -55,7 +62,7 @@ func (c *Conn) AskKeepalive(now clock.Time) (k api.Keepalive, idle time.Duration
 	if !c.ka.asked || k == nil || c.FullyClosed() {
 		return nil, 0, 0, false
 	}
-	if c.busy() {
+	if c.busy() && !fault.On("keepalive-while-busy") {
 		return k, 0, 0, true
 	}
 	return k, now.Sub(c.lastRecv), c.ka.sent, true
@@ -70,8 +77,26 @@ func (c *Conn) AnswerKeepalive(now clock.Time, action api.KeepaliveAction, wait 
 	late := now.Sub(c.ka.due)
 	c.ka.asked = false
 	wait = max(wait, minKeepaliveWait)
+	if fault.On("keepalive-interval-fixed") {
+		wait = min(wait, 60*time.Second)
+		if action == api.KeepaliveWait {
+			action = api.KeepaliveProbe
+		}
+	}
+	if fault.On("keepalive-interval-short") {
+		wait = min(wait, 10*time.Second)
+		if action == api.KeepaliveProbe && c.ka.sent > 0 {
+			wait = time.Second
+		}
+	}
+	if fault.On("keepalive-one-probe-kills") && c.ka.sent > 0 {
+		action = api.KeepaliveGiveUp
+	}
+	if fault.On("keepalive-never-gives-up") && action == api.KeepaliveGiveUp {
+		action = api.KeepaliveProbe
+	}
 	switch {
-	case c.busy():
+	case c.busy() && !fault.On("keepalive-while-busy"):
 		c.ka.sent = 0
 	case action == api.KeepaliveWait:
 	case action == api.KeepaliveProbe:

@@ -4,6 +4,7 @@ import (
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/cc"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 )
 
 // Floors under a path MTU. What an ICMP error may ask for is limited to what no
@@ -26,6 +27,9 @@ func (c *Conn) fixedHeaders() int64 {
 // RFC 6691).
 func (c *Conn) ourMSS() int64 {
 	m := min(c.cfg.LinkMTU-c.fixedHeaders(), 65535)
+	if fault.On("mss-announces-mtu") {
+		m = c.cfg.LinkMTU
+	}
 	if f := int64(c.cfg.Flow.MSS); f > 0 {
 		m = min(m, f)
 	}
@@ -37,10 +41,13 @@ func (c *Conn) ourMSS() int64 {
 // that each segment carries.
 func (c *Conn) updateMSS() {
 	m := min(c.peerMSS, c.pathMTU-c.fixedHeaders(), 65535)
+	if fault.On("mss-ignores-peer") {
+		m = c.pathMTU - c.fixedHeaders()
+	}
 	if f := int64(c.cfg.Flow.MSS); f > 0 {
 		m = min(m, f)
 	}
-	if c.tsOK {
+	if c.tsOK && !fault.On("mss-ignores-options") {
 		m -= tsOptionLen
 	}
 	m = max(m, 1)
@@ -69,7 +76,7 @@ func sackOptionLen(n int) int64 {
 // SetPathMTU lowers what a segment may be, or raises it again up to the link's.
 func (c *Conn) SetPathMTU(now clock.Time, mtu int64) {
 	least := int64(minMTU4)
-	if c.v6 {
+	if c.v6 && !fault.On("pmtu-without-floor") {
 		least = minMTU6
 	}
 	mtu = min(max(mtu, least), c.cfg.LinkMTU)
@@ -82,7 +89,7 @@ func (c *Conn) SetPathMTU(now clock.Time, mtu int64) {
 		return
 	}
 	c.updateMSS()
-	if lowered {
+	if lowered && !fault.On("pmtu-not-resent") {
 		c.withoutWatch(c.resendTooBig)
 	}
 }
@@ -111,8 +118,26 @@ func (c *Conn) resendTooBig() {
 // ICMP takes an ICMP error in (RFC 9293, section 3.9.2.2; RFC 5927).
 func (c *Conn) ICMP(now clock.Time, e ICMPError) {
 	seq := unwrap(c.sndUna, e.Seq)
+	if fault.On("icmp-ignored") {
+		return
+	}
+	if fault.On("icmp-number-unchecked") {
+		seq = c.sndUna
+		if c.sndUna == c.sndNxt {
+			seq--
+			c.sndUna--
+			defer func() { c.sndUna++ }()
+		}
+	}
 	if c.FullyClosed() || seq < c.sndUna || seq >= c.sndNxt { // not in flight: old, or forged
 		c.drop(api.DropICMP)
+		return
+	}
+	if fault.On("icmp-soft-aborts") && e.Kind != ICMPPacketTooBig || fault.On("icmp-hard-aborts") && e.Kind == ICMPHard && c.state != api.StateSynSent {
+		c.end(api.ErrUnreachable)
+		return
+	}
+	if fault.On("icmp-hard-ignored") && e.Kind == ICMPHard {
 		return
 	}
 	switch e.Kind {
@@ -151,6 +176,12 @@ func (c *Conn) packetTooBig(now clock.Time, mtu int64) {
 			}
 		}
 	}
+	if fault.On("packet-too-big-ignored") {
+		return
+	}
+	if fault.On("pmtu-without-floor") {
+		least = 100
+	}
 	mtu = max(mtu, least)
 	if mtu >= c.pathMTU {
 		c.drop(api.DropICMP)
@@ -162,7 +193,7 @@ func (c *Conn) packetTooBig(now clock.Time, mtu int64) {
 // softError tells the user of something that does not end the connection
 // (MUST-47, SHLD-25).
 func (c *Conn) softError(err error) {
-	if err == nil {
+	if err == nil || fault.On("soft-error-not-reported") {
 		return
 	}
 	c.softErr = err
@@ -174,7 +205,7 @@ func (c *Conn) softError(err error) {
 const maxR1 = 3
 
 func (c *Conn) noteR1(retransmissions int) {
-	if retransmissions == maxR1 {
+	if retransmissions == maxR1 && !fault.On("r1-not-reported") || retransmissions == 1 && fault.On("r1-at-once") {
 		c.softError(api.ErrTimeout)
 	}
 }

@@ -17,6 +17,7 @@ func DefaultParams() Params {
 		ChallengeInterval: 500 * time.Millisecond,
 		MaxWindow:         64 << 20,
 		MinMSS:            48,
+		Like:              &native,
 	}
 }
 
@@ -44,6 +45,9 @@ func (p Params) WithDefaults() Params {
 	}
 	if p.MinMSS <= 0 {
 		p.MinMSS = d.MinMSS
+	}
+	if p.Like == nil {
+		p.Like = d.Like
 	}
 	p.complete = true
 	p.RTOMax = max(p.RTOMax, p.RTOMin)

@@ -3,6 +3,7 @@ package tcp
 import (
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 )
 
 // persisting reports that there is something to send and the peer's window is
@@ -18,18 +19,34 @@ func (c *Conn) onPersistTimeout(now clock.Time) {
 	if !c.persisting() {
 		return
 	}
-	if c.orphan && c.persistBack >= c.p.OrphanRetries {
+	if c.orphan && int(c.persistBack) >= c.p.OrphanRetries {
 		c.giveUp(api.ErrTimeout)
 		return
 	}
-	c.persistBack++
+	if fault.On("zero-window-not-probed") {
+		return
+	}
+	if fault.On("persist-gives-up") && c.persistBack > 10 {
+		c.giveUp(api.ErrTimeout)
+		return
+	}
+	if !fault.On("persist-without-backoff") {
+		c.persistBack++
+	}
 	c.probeDue = true
 }
 
 // armPersist starts the timer while the window is closed.
 func (c *Conn) armPersist(now clock.Time) {
 	if !c.tm.armed(tmPersist) && !c.probeDue {
-		c.tm[tmPersist] = now.Add(c.backedOff(c.rtt.rto, c.persistBack))
+		d := max(c.backedOff(c.rtt.rto, int(c.persistBack)), c.p.Like.PersistMin)
+		if c.p.Like.PersistMax > 0 {
+			d = min(d, c.p.Like.PersistMax)
+		}
+		if fault.On("persist-first-late") && c.persistBack == 0 {
+			d = 20 * c.rtt.rto
+		}
+		c.tm[tmPersist] = now.Add(d)
 	}
 }
 
@@ -40,7 +57,7 @@ func (c *Conn) windowOpened() {
 	c.tm.stop(tmPersist)
 	c.probeDue = false
 	c.persistBack = 0
-	if c.sndUna < c.sndNxt {
+	if c.sndUna < c.sndNxt && !fault.On("probe-not-repeated") {
 		c.renoSacked = 0
 		c.withoutWatch(func() { c.sb.loseAll(false) })
 	}

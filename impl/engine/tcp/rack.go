@@ -5,6 +5,7 @@ import (
 
 	"github.com/sluicenet/sluice/api/cc"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
@@ -48,7 +49,7 @@ type reordering struct {
 }
 
 // useRACK reports whether RACK detects losses here.
-func (c *Conn) useRACK() bool { return c.sackOK && !c.p.NoRACK }
+func (c *Conn) useRACK() bool { return c.sackOK && !c.p.NoRACK && !fault.On("rack-off") }
 
 // sentLater reports whether a segment sent at a, ending at aEnd, was sent after
 // the other one (RFC 8985, section 6.2: RACK_sent_after).
@@ -70,6 +71,7 @@ func (c *Conn) rackDelivered(now clock.Time, h *wire.TCP, r *txRec) {
 		k.fack = r.end
 	case r.end < k.fack && r.flags&recEverRexmit == 0:
 		c.reo.reordered = true
+		c.stats.reordered++
 	}
 	rtt := now.Sub(r.sentAt)
 	if r.flags&recEverRexmit != 0 {
@@ -82,7 +84,7 @@ func (c *Conn) rackDelivered(now clock.Time, h *wire.TCP, r *txRec) {
 		if inOrder && c.tsOK && h.Options.HasTimestamps && int32(h.Options.TSecr-c.tsNow(r.sentAt)) < 0 {
 			return
 		}
-		if rtt < c.rtt.min {
+		if rtt < c.rtt.min && !fault.On("rack-believes-early-ack") {
 			return
 		}
 	}
@@ -95,6 +97,12 @@ func (c *Conn) rackDelivered(now clock.Time, h *wire.TCP, r *txRec) {
 // rackReoWnd is the reordering window (RFC 8985, section 6.2, step 4).
 func (c *Conn) rackReoWnd() time.Duration {
 	k := &c.reo
+	if fault.On("rack-no-reordering-window") {
+		return 0
+	}
+	if fault.On("rack-window-always") {
+		return c.rtt.min / 4
+	}
 	if !k.reordered {
 		if c.phase == cc.Recovery || c.phase == cc.Loss || c.dupAcks >= dupThresh ||
 			c.sb.lossEdge(c.mss) > 0 {
@@ -111,7 +119,7 @@ func (c *Conn) rackDuplicates() {
 	if k.dsackRound != 0 && c.sndUna >= k.dsackRound {
 		k.dsackRound = 0
 	}
-	if k.dsack && k.dsackRound == 0 {
+	if k.dsack && k.dsackRound == 0 && !fault.On("rack-window-does-not-adapt") {
 		k.dsackRound = c.sndNxt
 		k.mult = min(max(k.mult, 1)+1, rackMaxMult)
 		k.persist = rackReoWndPersist
@@ -184,14 +192,16 @@ func (c *Conn) rackDetect(now clock.Time) (lost int64) {
 				later = max(later, due)
 				break
 			}
-			lost += b.loseAgain(r)
+			if !fault.On("rack-lost-retransmission-unseen") {
+				lost += b.loseAgain(r)
+			}
 		}
 		k.head++
 	}
 	if k.head == len(k.resent) {
 		k.resent, k.head = k.resent[:0], 0
 	}
-	if later > 0 {
+	if later > 0 && !fault.On("rack-timer-off") {
 		c.tm[tmReorder] = later
 	}
 	return lost

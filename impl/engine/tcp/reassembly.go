@@ -5,6 +5,7 @@ import (
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
@@ -29,6 +30,9 @@ const (
 // memory: as a rule that has let go of it by the time of the Read, which otherwise
 // makes the copy.
 func worthKeeping(b *api.Buffer) bool {
+	if fault.On("pages-hoarded") || fault.On("read-shares-memory") {
+		return true
+	}
 	return b.MemSize() <= 2*int64(b.Len()) && (b.Len() >= largePage || b.Exclusive())
 }
 
@@ -121,6 +125,9 @@ func (c *Conn) appendData(b *api.Buffer) (taken int64) {
 	last := q.last()
 	if worthKeeping(b) && !(last != nil && n < copyBelow && last.room() >= n) {
 		cost := b.MemSize() + bufferOverhead
+		if fault.On("memory-not-charged") {
+			cost = 0
+		}
 		if !c.charge(cost) {
 			return 0
 		}
@@ -197,6 +204,9 @@ func (c *Conn) insertOOO(seq uint64, b api.Buffer) bool {
 		// Skip what is there.
 		if r, ok := q.ranges.containing(seq); ok {
 			n := min(int64(r.end-seq), int64(b.Len()))
+			if fault.On("last-byte-wins") {
+				q.overwrite(seq, b.Bytes()[:n])
+			}
 			b.Trim(int(n), b.Len())
 			seq += uint64(n)
 		}
@@ -298,9 +308,17 @@ func (q *oooQueue) clear() (freed int64) {
 func (c *Conn) segmentData(now clock.Time, s *Segment, seq uint64) {
 	c.noteSegmentSize(s)
 	length := s.Len
+	if fault.On("out-of-order-dropped") && seq > c.rcvNxt {
+		c.ackNow = true
+		return
+	}
 	if seq > c.rcvNxt {
 		// Out of order (SHLD-31): ACK at once, with SACK blocks.
-		c.ackNow = true
+		c.stats.outOfOrder++
+		c.ackNow = !fault.On("out-of-order-ack-delayed")
+		if !c.ackNow {
+			c.ackPending += s.Len
+		}
 		for i := range s.Payload {
 			b := s.Payload[i]
 			s.Payload[i] = api.Buffer{}
@@ -365,8 +383,11 @@ func (c *Conn) segmentData(now clock.Time, s *Segment, seq uint64) {
 	// RFC 5681, section 4.2: at once if it fills a gap, and at least for every
 	// second full segment (SHLD-19).
 	switch {
-	case hadHole, c.rcvNxt == before, c.p.AckEverySegment:
+	case fault.On("gap-filled-ack-delayed") && hadHole && c.rcvNxt > before:
+	case hadHole, c.rcvNxt == before, c.p.AckEverySegment, fault.On("ack-never-delayed"):
 		c.ackNow = true
+	case fault.On("ack-every-fourth-segment"):
+		c.ackNow = c.ackPending >= 4*c.segmentEstimate2()
 	case c.ackPending >= 2*c.segmentEstimate2():
 		c.ackNow = true
 	case c.quickAcks > 0 && c.ackPending >= c.segmentEstimate2():
@@ -396,7 +417,11 @@ func (c *Conn) inOrder(seq uint64, b api.Buffer) {
 		}
 		return
 	}
-	c.drainOOO()
+	if !fault.On("hole-filled-keeps-queue") {
+		c.drainOOO()
+	} else {
+		c.uncharge(c.ooo.clear())
+	}
 	if rest != nil {
 		if over := int64(c.rcvNxt - seq); over >= n || rest.Len() == 0 {
 			rest.Release()

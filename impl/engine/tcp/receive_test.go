@@ -531,3 +531,26 @@ func TestReadShared(t *testing.T) {
 	b.Release()
 	page.Release()
 }
+
+// RFC 5681, section 4.2: one ACK for each segment at most. Where the buffer is
+// larger than a window without a scale can announce, reading opens nothing, and a
+// second ACK with the same number and window would pass for a duplicate.
+func TestReadOpensNoMoreThanTheField(t *testing.T) {
+	s := scriptConfig{synOpts: mssOnly, flow: api.FlowConfig{ReceiveBuffer: 1 << 20}}.open(t)
+	s.advance(time.Minute)
+	acks := 0
+	for i := range 60 {
+		s.recvData(fACK|fPSH, uint32(1+1460*i), 1, pattern(1460, uint64(i)))
+		for range 2 {
+			for s.poll() {
+				acks++
+			}
+			if s.c.rq.size > 0 {
+				s.read(1460)
+			}
+		}
+	}
+	if acks > 45 { // but for the first, every second
+		t.Fatalf("%d ACKs for 60 segments", acks)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/cc"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
@@ -34,11 +35,15 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 		fresh, rtt = c.ackBytes(now, h, ack)
 	}
 	c.takeSack(now, h, ack, &sacked)
+	if fault.On("old-segment-as-new") {
+		seq = max(seq, c.sndWl1)
+	}
 	windowChanged := c.updateSendWindow(seq, ack, h.Window)
 	if closed && c.sndWnd() > 0 {
 		c.windowOpened()
 	}
-	if _, persistToo := c.userTimeout(); !persistToo && (c.sndEdge < c.sndNxt || c.sndWnd() == 0) {
+	if _, persistToo := c.userTimeout(); (!persistToo || fault.On("user-timeout-not-while-persisting")) && (c.sndEdge < c.sndNxt || c.sndWnd() == 0) &&
+		!(fault.On("shrunken-window-times-out") && c.sndEdge+1 < c.sndNxt) && !(fault.On("persist-times-out") && c.sndWnd() == 0) {
 		// The peer answers, though it takes nothing (MUST-37, SHLD-17).
 		c.progressAt = now
 		c.retries = 0
@@ -52,6 +57,15 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 	} else {
 		// Answers to window probes are none.
 		dup = outstanding && pure && cum == 0 && ack == priorUna && !windowChanged && !closed
+		if fault.On("window-update-as-duplicate") {
+			dup = outstanding && cum == 0 && ack == priorUna && pure
+		}
+		if fault.On("data-as-duplicate") {
+			dup = outstanding && cum == 0 && ack == priorUna && !windowChanged && !closed
+		}
+	}
+	if fault.On("duplicates-ignored") {
+		dup = false
 	}
 	if dup {
 		c.dupAcks++
@@ -77,10 +91,14 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 	}
 	ece := c.ecn.ok && h.Flags&wire.ECE != 0
 	if ece {
+		c.stats.deliveredCE += uint32(c.segmentsIn(delivered))
 		c.ecnCongestion(now, cum, delivered, before)
 	}
-	if c.engineLeads() {
+	if c.engineLeads() && !fault.On("prr-off") {
 		c.prrAck(delivered, cum > 0 && lost == 0)
+	}
+	if fault.On("growth-by-duplicates") && cum == 0 && pure {
+		delivered = c.mss
 	}
 	if delivered > 0 {
 		c.rate.lost += lost
@@ -103,11 +121,42 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 			TotalLost:   c.rate.lost, TotalDelivered: c.rate.delivered,
 			ECE: ece,
 		}
+		if fault.On("growth-for-each-ack") {
+			e.Delivered, e.CumAcked = max(e.Delivered, c.mss), max(e.CumAcked, c.mss)
+		}
+		if fault.On("growth-doubled") {
+			e.Delivered, e.CumAcked = 3*e.Delivered, 3*e.CumAcked
+		}
+		if fault.On("growth-unused-window") {
+			e.CwndLimited = true
+		}
+		if fault.On("growth-by-duplicates") && cum == 0 {
+			e.CwndLimited, e.Phase = true, cc.Open
+		}
+		if fault.On("growth-never") {
+			e.CwndLimited = false
+		}
 		e.RTT = cc.RTT{Sample: rtt, Smoothed: c.rtt.srtt, Var: c.rtt.rttvar, Min: c.rtt.min}
-		c.ctl.OnAck(e)
+		if _, owner := c.ctl.(cc.RecoveryOwner); c.p.Like.NoAckLimit && !owner && c.cwnd < c.ssthresh && c.phase != cc.Recovery {
+			c.tellInParts(e)
+		} else {
+			c.ctl.OnAck(e)
+		}
 		c.takeControl()
 	}
 	c.afterAck(now, cum)
+}
+
+// tellInParts tells of one ACK as if each segment had had its own, so that slow
+// start is bounded by no L of RFC 3465.
+func (c *Conn) tellInParts(e *cc.AckEvent) {
+	size := max(c.mss, 1)
+	for rest, cum := e.Delivered, e.CumAcked; rest > 0; {
+		e.Delivered, e.CumAcked = min(rest, size), min(cum, size)
+		rest, cum = rest-e.Delivered, cum-e.CumAcked
+		c.ctl.OnAck(e)
+		e.Lost, e.Sacked, e.RoundStart, e.RTT.Sample = 0, 0, false, -1
+	}
 }
 
 // ackBytes moves SND.UNA to ack, and returns how many of the bytes had not been
@@ -148,7 +197,9 @@ func (c *Conn) ackBytes(now clock.Time, h *wire.TCP, ack uint64) (fresh int64, r
 	c.sndUna = ack
 	c.renoSacked = min(c.renoSacked, int64(c.sndNxt-c.sndUna))
 	c.events |= EventAcked
-	c.progressAt = now
+	if !fault.On("user-timeout-from-first-write") {
+		c.progressAt = now
+	}
 	c.retries = 0
 
 	// RFC 6298, section 3: Karn's rule, or the timestamp echoed. If that is from
@@ -156,6 +207,9 @@ func (c *Conn) ackBytes(now clock.Time, h *wire.TCP, ack uint64) (fresh int64, r
 	// or lost: the time since then is no round trip.
 	rtt = -1
 	switch {
+	case fault.On("rtt-never-measured"):
+	case rexmitted && fault.On("karn-ignored"):
+		rtt = now.Sub(rexmitAt)
 	case sampleAt != clock.Never && !rexmitted:
 		rtt = now.Sub(sampleAt)
 	case c.tsOK && h.Options.HasTimestamps && int32(h.Options.TSecr-c.tsNow(rexmitAt)) >= 0:
@@ -169,6 +223,9 @@ func (c *Conn) ackBytes(now clock.Time, h *wire.TCP, ack uint64) (fresh int64, r
 		rtt = c.rtt.last
 		c.backoff = 0
 	}
+	if fault.On("backoff-ends-without-sample") {
+		c.backoff = 0
+	}
 	return fresh, rtt
 }
 
@@ -180,13 +237,19 @@ func (c *Conn) takeSack(now clock.Time, h *wire.TCP, ack uint64, sacked *int64) 
 	o := &h.Options
 	for i := 0; i < int(min(o.SACKCount, 4)); i++ {
 		b := seqRange{unwrap(c.sndUna, o.SACK[i].Left), unwrap(c.sndUna, o.SACK[i].Right)}
-		if b.start >= b.end || b.end > c.sndNxt {
+		if fault.On("sack-bogus-believed") && b.end > c.sndNxt {
+			b.end = c.sndNxt
+			if b.start >= b.end {
+				b.start = b.end - 1
+			}
+		}
+		if fault.On("sack-ignored") || b.start >= b.end || b.end > c.sndNxt {
 			continue // inverted, or of what was never sent
 		}
 		if i == 0 && (b.end <= ack || o.SACKCount > 1 && c.encloses(&o.SACK[1], b)) {
 			// RFC 2883, section 4: a duplicate, below the ACK or within the next
 			// block. It tells of needless retransmissions and of nothing else.
-			if c.stats.rexmits > c.stats.spurious {
+			if c.stats.rexmits > uint64(c.stats.spurious) {
 				c.stats.spurious++
 			}
 			c.reo.dsack = true
@@ -216,6 +279,10 @@ func (c *Conn) renoDuplicate() int64 {
 		return 0
 	}
 	room := int64(limit-min(limit, c.sndUna)) - c.mss - c.renoSacked
+	if fault.On("forged-duplicates-believed") {
+		room, limit = c.mss, 0
+		c.cwnd += 2 * c.mss
+	}
 	n := max(0, min(c.mss, room))
 	c.renoSacked += n
 	return n
@@ -236,6 +303,17 @@ func (c *Conn) detectLoss(now clock.Time, cum, sacked, delivered int64) (lost in
 	if c.sackOK {
 		edge = c.sb.lossEdge(c.mss)
 	}
+	if fault.On("fast-retransmit-never") && (c.phase == cc.Open || c.phase == cc.Disorder) {
+		if c.dupAcks > 0 || len(c.sb.ranges) > 0 {
+			c.phase = cc.Disorder
+		} else {
+			c.phase = cc.Open
+		}
+		return 0
+	}
+	if fault.On("fast-retransmit-early") && c.dupAcks > 0 && c.phase == cc.Open && c.sndUna < c.sndNxt {
+		return c.enterRecovery(now, edge, delivered)
+	}
 	switch c.phase {
 	case cc.Open, cc.Disorder, cc.CWR:
 		enter := false
@@ -244,7 +322,7 @@ func (c *Conn) detectLoss(now clock.Time, cum, sacked, delivered int64) (lost in
 			enter = (c.dupAcks >= dupThresh || edge > c.sndUna) && c.sndUna < c.sndNxt && len(c.sb.ranges) > 0
 		} else {
 			// RFC 6582, section 3.2, step 2: not for segments retransmitted before.
-			enter = c.dupAcks >= dupThresh && c.sndUna > c.recover && c.sndUna < c.sndNxt
+			enter = c.dupAcks >= dupThresh && (c.sndUna > c.recover || fault.On("recover-ignored")) && c.sndUna < c.sndNxt
 		}
 		if c.useRACK() {
 			inFlight := c.pipe()
@@ -269,7 +347,7 @@ func (c *Conn) detectLoss(now clock.Time, cum, sacked, delivered int64) (lost in
 		} else {
 			lost = c.sb.markLost(edge)
 		}
-		if !c.sackOK && cum > 0 {
+		if !c.sackOK && cum > 0 && !fault.On("partial-ack-ignored") {
 			// RFC 6582, section 3.2, step 3: a partial ACK shows the next hole.
 			lost += c.loseHead()
 			c.forceRexmit = true
@@ -324,6 +402,9 @@ func (c *Conn) flightSize() int64 {
 // beginRecovery begins fast recovery. lost bytes have just been marked, and
 // inFlight was the pipe before that.
 func (c *Conn) beginRecovery(now clock.Time, lost, inFlight, delivered int64) {
+	if fault.On("sack-resends-received") {
+		c.sb.loseAll(true)
+	}
 	flight := max(c.flightSize()-c.limitedTx, c.mss) // RFC 5681, section 3.2, step 2
 	// An echo and a loss in one window are answered once (RFC 3168, section 6.1.2),
 	// and that is not undone if the loss turns out to be none.
@@ -355,6 +436,22 @@ func (c *Conn) beginRecovery(now clock.Time, lost, inFlight, delivered int64) {
 
 // congested tells the controller of an episode.
 func (c *Conn) congested(now clock.Time, kind cc.CongestionKind, lost, flight, inFlight int64, repeat bool) {
+	if fault.On("loss-without-reduction") {
+		flight *= 2
+	}
+	if fault.On("timeout-keeps-window") && kind == cc.Timeout {
+		kind = cc.LossDetected
+	}
+	if fault.On("timeout-halves-again") {
+		repeat = false
+	}
+	if fault.On("timeout-keeps-ssthresh") && kind == cc.Timeout {
+		flight = 1 << 30
+	}
+	if fault.On("congestion-ignored") {
+		c.takeControl()
+		return
+	}
 	c.cfg.told.cong = cc.CongestionEvent{
 		Now: now, Kind: kind, Lost: lost, FlightSize: flight,
 		InFlight: inFlight, SndNxt: c.sndNxt, Repeat: repeat,
@@ -392,6 +489,9 @@ func (c *Conn) prrAck(delivered int64, safe bool) {
 	p.delivered += delivered
 	inFlight := c.pipe()
 	ssthresh := min(c.ssthresh, c.p.MaxWindow)
+	if fault.On("prr-unbounded") {
+		ssthresh *= 2
+	}
 	var n int64
 	if inFlight > ssthresh {
 		n = (p.delivered*ssthresh + p.recoverFS - 1) / p.recoverFS
@@ -415,6 +515,12 @@ const renegingDelay = 10 * time.Millisecond
 
 // afterAck looks after the timers and the state once an ACK has been taken in.
 func (c *Conn) afterAck(now clock.Time, cum int64) {
+	if c.sndUna == c.sndNxt && fault.On("rto-not-stopped") {
+		c.probeDue = cum > 0 && c.state == api.StateEstablished
+	}
+	if fault.On("rto-not-restarted") && c.sndUna < c.sndNxt {
+		return
+	}
 	if c.sndUna == c.sndNxt {
 		c.tm.stop(tmRetransmit) // RFC 6298, (5.2)
 	} else if cum > 0 {
@@ -432,6 +538,9 @@ func (c *Conn) afterAck(now clock.Time, cum int64) {
 	}
 	if c.persisting() {
 		c.tm.stop(tmRetransmit)
+		if c.p.Like.EmptyProbes { // which Linux counts from the last ACK on
+			c.tm.stop(tmPersist)
+		}
 		c.armPersist(now)
 	} else {
 		c.tm.stop(tmPersist)
@@ -447,13 +556,27 @@ func (c *Conn) afterAck(now clock.Time, cum int64) {
 		switch c.state {
 		case api.StateFinWait1:
 			c.setState(api.StateFinWait2)
-			if c.orphan {
+			if fault.On("fin-wait-2-timed") {
+				c.tm[tmFinWait2] = now.Add(c.p.FinWait2)
+			}
+			if fault.On("fin-wait-2-skipped") {
+				c.end(nil)
+				return
+			}
+			if c.orphan && !fault.On("orphan-fin-wait-2-for-ever") {
 				c.tm[tmFinWait2] = now.Add(c.p.FinWait2)
 			}
 		case api.StateClosing:
+			if fault.On("closing-for-ever") {
+				return
+			}
 			c.enterTimeWait(now)
 			return
 		case api.StateLastAck:
+			if fault.On("last-ack-to-time-wait") {
+				c.enterTimeWait(now)
+				return
+			}
 			c.end(nil)
 			return
 		}
@@ -476,15 +599,17 @@ func (c *Conn) onRetransmitTimeout(now clock.Time) {
 		c.armPersist(now)
 		return
 	}
-	if c.orphan && c.retries >= c.p.OrphanRetries {
+	if c.orphan && int(c.retries) >= c.p.OrphanRetries || c.p.Like.Retries > 0 && int(c.retries) >= c.p.Like.Retries {
 		c.giveUp(api.ErrTimeout)
 		return
 	}
 	c.watching(now, 0)
 	c.stats.timeouts++
 	c.retries++
-	c.backoff++ // (5.5)
-	c.noteR1(c.retries)
+	if !fault.On("backoff-off") {
+		c.backoff++ // (5.5)
+	}
+	c.noteR1(int(c.retries))
 
 	flight, inFlight := c.flightSize(), c.pipe()
 	// RFC 2018, section 8: the receiver may have discarded what it reported. It
@@ -492,6 +617,9 @@ func (c *Conn) onRetransmitTimeout(now clock.Time) {
 	// timeout in a row shows that something else is wrong, trust ends.
 	l := c.sb.live()
 	forget := c.retries > 1 || len(l) > 0 && l[0].flags&recSacked != 0
+	if fault.On("reneging-not-believed") {
+		forget = false
+	}
 	c.renoSacked = 0
 	if forget {
 		c.rate.delivered -= c.sb.sacked // it will be reported again
@@ -514,6 +642,10 @@ func (c *Conn) onRetransmitTimeout(now clock.Time) {
 		if o, ok := c.ctl.(cc.RecoveryOwner); ok {
 			o.ExitRecovery(now, false)
 		}
+	}
+	if fault.On("timeout-repairs-first-only") {
+		c.sb.unlose()
+		c.sb.loseAgain(&c.sb.live()[0])
 	}
 	repeat := c.lastTimeout == c.sndUna
 	c.lastTimeout = c.sndUna

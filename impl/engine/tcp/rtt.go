@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 )
 
 const clockSecond = time.Second
@@ -20,7 +21,15 @@ type rttState struct {
 	halfAt       clock.Time
 }
 
-func (r *rttState) init(initial time.Duration) { r.rto = initial }
+func (r *rttState) init(initial time.Duration) {
+	r.rto = initial
+	if fault.On("rto-initial-short") {
+		r.rto = initial / 5
+	}
+	if fault.On("rto-initial-long") {
+		r.rto = 10 * initial
+	}
+}
 
 // minSample keeps a clock that stands still from making an RTT of zero.
 const minSample = time.Microsecond
@@ -55,19 +64,37 @@ func (r *rttState) sample(now clock.Time, m time.Duration, expected int64, p *Pa
 		e := time.Duration(max(expected, 1))
 		r.rttvar += ((r.srtt - m).Abs() - r.rttvar) / (4 * e) // (2.3), in this order
 		r.srtt += (m - r.srtt) / (8 * e)
+		if fault.On("srtt-frozen") {
+			r.srtt = r.half
+		}
+		if fault.On("srtt-last-sample") {
+			r.srtt = m
+		}
 	}
 	r.samples++
 	// The floor stands under the variance too: a steady RTT would otherwise bring
 	// the RTO so close to it that a delayed ACK made it expire. Never
 	// shorter than (2.3) asks.
 	r.rto = min(r.srtt+max(4*r.rttvar, p.RTOMin), p.RTOMax)
+	switch {
+	case fault.On("rto-fixed"):
+		r.rto = p.RTOInitial / 4
+	case fault.On("rto-without-variance"):
+		r.rto = r.srtt + time.Millisecond
+	case fault.On("rto-huge"):
+		r.rto *= 10
+	}
 }
 
 // currentRTO returns the RTO with backoff (5.5).
-func (c *Conn) currentRTO() time.Duration { return c.backedOff(c.rtt.rto, c.backoff) }
+func (c *Conn) currentRTO() time.Duration { return c.backedOff(c.rtt.rto, int(c.backoff)) }
 
 func (c *Conn) backedOff(d time.Duration, n int) time.Duration {
 	for ; n > 0 && d < c.p.RTOMax; n-- {
+		if fault.On("backoff-linear") {
+			d += c.rtt.rto
+			continue
+		}
 		d *= 2
 	}
 	return min(d, c.p.RTOMax)
@@ -75,9 +102,21 @@ func (c *Conn) backedOff(d time.Duration, n int) time.Duration {
 
 // tsNow is the timestamp clock: milliseconds with a secret offset
 // (RFC 7323, section 5.4).
-func (c *Conn) tsNow(now clock.Time) uint32 { return timestamp(now) + c.tsOffset }
+func (c *Conn) tsNow(now clock.Time) uint32 { return timestamp(now, c.tsOffset) }
 
-func timestamp(now clock.Time) uint32 { return uint32(uint64(now) / uint64(time.Millisecond)) }
+func timestamp(now clock.Time, offset uint32) uint32 {
+	switch {
+	case fault.On("ts-clock-still"):
+		return offset
+	case fault.On("ts-clock-too-fast"):
+		return uint32(uint64(now)/uint64(time.Microsecond)) + offset
+	case fault.On("ts-clock-too-slow"):
+		return uint32(uint64(now)/uint64(5*time.Second)) + offset
+	case fault.On("ts-without-offset"):
+		offset = 0
+	}
+	return uint32(uint64(now)/uint64(time.Millisecond)) + offset
+}
 
 // tsSample returns the round-trip time that an echoed timestamp shows.
 func (c *Conn) tsSample(now clock.Time, tsecr uint32) (time.Duration, bool) {

@@ -1,6 +1,9 @@
 package tcp
 
-import "github.com/sluicenet/sluice/impl/engine/wire"
+import (
+	"github.com/sluicenet/sluice/impl/engine/fault"
+	"github.com/sluicenet/sluice/impl/engine/wire"
+)
 
 // noteSackRange remembers that the out-of-order range around seq has changed, so
 // that it is reported first (RFC 2018, section 4).
@@ -25,7 +28,7 @@ func (c *Conn) noteSackRange(seq uint64) {
 
 // noteDuplicate remembers that [start, end) came twice (RFC 2883).
 func (c *Conn) noteDuplicate(start, end uint64) {
-	if c.sackOK && start < end {
+	if c.sackOK && !c.p.Like.NoDSACK && start < end {
 		c.keepHoles()
 		c.dsack = seqRange{start, end}
 	}
@@ -45,12 +48,15 @@ func (c *Conn) sackBlocks() int {
 // range that encloses it if there is one (RFC 2883, section 4), then the
 // ranges that changed last, then any others.
 func (c *Conn) fillSack(o *wire.TCPOptions) {
-	if !c.sackOK {
+	if !c.sackOK || fault.On("sack-not-sent") {
 		return
 	}
 	limit := uint8(4)
 	if c.tsOK {
 		limit = 3
+	}
+	if fault.On("sack-one-block") {
+		limit = 1
 	}
 	if room := (c.mss - 4) / 16; room < int64(limit) { // tiny packets
 		limit = uint8(max(room, 0))
@@ -69,14 +75,17 @@ func (c *Conn) fillSack(o *wire.TCPOptions) {
 			o.SACKCount++
 		}
 	}
-	if d := c.dsack; d != (seqRange{}) {
+	if d := c.dsack; d != (seqRange{}) && !fault.On("dsack-not-sent") {
+		if r, ok := c.ooo.ranges.containing(d.start); ok && fault.On("dsack-not-first") {
+			add(r)
+		}
 		add(d)
 		if r, ok := c.ooo.ranges.containing(d.start); ok {
 			add(r)
 		}
 	}
 	for _, a := range c.sackRecent {
-		if a <= c.rcvNxt {
+		if a <= c.rcvNxt || fault.On("sack-newest-not-first") {
 			continue
 		}
 		if r, ok := c.ooo.ranges.containing(a); ok {

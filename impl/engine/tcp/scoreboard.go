@@ -29,6 +29,7 @@ const (
 	recRexmit                          // sent again since, and not thought lost again
 	recEverRexmit                      // sent more than once (Karn)
 	recAppLimited                      // sent while the application was the limit
+	recPush                            // sent with PSH
 )
 
 func (r *txRec) len() int64 { return int64(r.end - r.start) }
@@ -84,6 +85,7 @@ func (b *scoreboard) split(i int, seq uint64) {
 	b.recs = append(b.recs, txRec{})
 	copy(b.recs[i+1:], b.recs[i:])
 	b.recs[i].end = seq
+	b.recs[i].flags &^= recPush
 	b.recs[i+1].start = seq
 }
 

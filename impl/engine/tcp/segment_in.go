@@ -3,6 +3,7 @@ package tcp
 import (
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
@@ -24,9 +25,17 @@ func (c *Conn) Segment(now clock.Time, s *Segment) {
 		n = uint64((s.Len + int64(s.GSOSize) - 1) / int64(s.GSOSize))
 	}
 	c.stats.segsReceived += n
+	if s.Len > 0 {
+		c.stats.dataReceived += uint32(n)
+		c.lastDataReceived = now
+	}
+	c.ecn.seen = c.ecn.seen || s.ECT
 	c.cfg.Counters.SegmentsIn += n
 	if s.TCP.Flags&wire.RST != 0 {
 		c.cfg.Counters.ResetsIn++
+	}
+	if fault.On("window-signed") && s.TCP.Window >= 1<<15 {
+		s.TCP.Window = 0
 	}
 	switch c.state {
 	case api.StateClosed:
@@ -49,7 +58,7 @@ func (c *Conn) segmentSynchronised(now clock.Time, s *Segment) {
 	seq := unwrap(c.rcvNxt, h.Seq)
 
 	// RFC 7323, section 5.3: PAWS comes before the acceptability test.
-	if c.tsOK && h.Flags&wire.RST == 0 && !c.checkTimestamp(now, s, seq) {
+	if c.tsOK && (h.Flags&wire.RST == 0 || fault.On("paws-for-rst")) && !c.checkTimestamp(now, s, seq) {
 		return
 	}
 
@@ -76,6 +85,9 @@ func (c *Conn) segmentSynchronised(now clock.Time, s *Segment) {
 		}
 	}
 
+	if fault.On("ts-recent-before-acceptability") && c.tsOK && h.Options.HasTimestamps && h.Flags&wire.RST == 0 {
+		c.tsRecent = h.Options.TSval
+	}
 	orig := seq
 	pure := s.Len == 0 && h.Flags&wire.FIN == 0 // as it came
 
@@ -86,7 +98,13 @@ func (c *Conn) segmentSynchronised(now clock.Time, s *Segment) {
 
 	// Second, check the RST bit (RFC 5961, section 3).
 	if h.Flags&wire.RST != 0 {
-		if seq != c.rcvNxt {
+		if fault.On("rst-with-data-ignored") && s.Len > 0 || fault.On("rst-ignored") {
+			return
+		}
+		if seq != c.rcvNxt && !fault.On("rst-in-window-resets") {
+			if fault.On("rst-in-window-silent") {
+				return
+			}
 			c.challenge(now, api.DropReset)
 			return
 		}
@@ -96,6 +114,13 @@ func (c *Conn) segmentSynchronised(now clock.Time, s *Segment) {
 
 	// Fourth, check the SYN bit (RFC 5961, section 4).
 	if h.Flags&wire.SYN != 0 {
+		if fault.On("syn-in-window-resets") && c.state != api.StateSynReceived {
+			c.end(api.ErrReset)
+			return
+		}
+		if fault.On("syn-not-challenged") {
+			return
+		}
 		if c.state == api.StateSynReceived && c.passive {
 			c.drop(api.DropSyn)
 			c.end(api.ErrReset) // back to LISTEN
@@ -106,11 +131,17 @@ func (c *Conn) segmentSynchronised(now clock.Time, s *Segment) {
 	}
 
 	// Fifth, check the ACK field.
-	if h.Flags&wire.ACK == 0 {
+	if h.Flags&wire.ACK == 0 && !fault.On("ack-bit-not-needed") {
 		c.drop(api.DropNoAck)
 		return
 	}
 	ack := unwrap(c.sndUna, h.Ack)
+	if fault.On("ack-bit-not-needed") && h.Flags&wire.ACK == 0 {
+		ack = c.sndUna
+	}
+	if fault.On("ack-of-unsent-taken") && ack > c.sndNxt {
+		ack = c.sndNxt
+	}
 	if c.state == api.StateSynReceived {
 		if !c.segmentSynReceivedAck(now, s, seq, ack) {
 			return
@@ -118,7 +149,13 @@ func (c *Conn) segmentSynchronised(now clock.Time, s *Segment) {
 	} else {
 		switch {
 		case ack > c.sndNxt: // something not yet sent
+			if fault.On("ack-of-unsent-silent") {
+				return
+			}
 			c.challenge(now, api.DropBadAck)
+			return
+		case fault.On("old-ack-unchecked"):
+		case fault.On("old-ack-refused") && ack < c.sndUna:
 			return
 		case ack+uint64(c.maxSndWnd) < c.sndUna: // RFC 5961, section 5
 			c.challenge(now, api.DropBadAck)
@@ -126,8 +163,12 @@ func (c *Conn) segmentSynchronised(now clock.Time, s *Segment) {
 		}
 	}
 	// The segment is the peer's: it counts as a sign of life.
-	c.lastRecv = now
-	c.ka.sent = 0
+	if !fault.On("keepalive-counts-from-opening") {
+		c.lastRecv = now
+	}
+	if !fault.On("keepalive-answers-uncounted") {
+		c.ka.sent = 0
+	}
 	if c.tsOK && h.Options.HasTimestamps {
 		c.updateTSRecent(now, h, seq)
 	}
@@ -157,7 +198,20 @@ func (c *Conn) acceptable(now clock.Time, s *Segment, seq *uint64) bool {
 		// Also at the very edge: a peer that has filled the window sends its
 		// acknowledgements from there.
 		ok = c.rcvNxt <= *seq && *seq <= c.rcvEdge
+		if fault.On("zero-window-deaf") && c.rcvWnd() == 0 || fault.On("zero-window-drops-rst") && c.rcvWnd() == 0 && h.Flags&wire.RST != 0 {
+			return false
+		}
+		if fault.On("zero-window-drops-urg") && c.rcvWnd() == 0 {
+			h.Flags &^= wire.URG
+		}
+	case fault.On("zero-window-deaf") && c.rcvWnd() == 0:
 	case c.rcvWnd() == 0:
+		if fault.On("zero-window-drops-rst") && h.Flags&wire.RST != 0 {
+			return false
+		}
+		if fault.On("zero-window-drops-urg") {
+			h.Flags &^= wire.URG
+		}
 		// "special allowance should be made to accept valid ACKs, URGs, and
 		// RSTs" (MUST-66): the rest of the segment is not used.
 		if ok = *seq <= c.rcvNxt && end > c.rcvNxt; ok && h.Flags&(wire.RST|wire.SYN) == 0 {
@@ -170,8 +224,21 @@ func (c *Conn) acceptable(now clock.Time, s *Segment, seq *uint64) bool {
 	default:
 		ok = *seq < c.rcvEdge && end > c.rcvNxt
 	}
+	if fault.On("rst-anywhere") && h.Flags&wire.RST != 0 {
+		*seq, ok = c.rcvNxt, true
+	}
+	if fault.On("syn-anywhere-resets") && h.Flags&wire.SYN != 0 && c.state != api.StateSynReceived {
+		c.end(api.ErrReset)
+		return false
+	}
 	if !ok {
+		if fault.On("unacceptable-silent") {
+			c.drop(api.DropUnacceptable)
+			return false
+		}
 		switch {
+		case h.Flags&wire.RST != 0 && fault.On("rst-outside-answered"):
+			c.challenge(now, api.DropUnacceptable)
 		case h.Flags&wire.RST != 0:
 			c.drop(api.DropUnacceptable)
 		case length > 0 && h.Flags&wire.SYN == 0 && end <= c.rcvNxt && c.rcvNxt-*seq < maxDuplicateAge:
@@ -182,7 +249,7 @@ func (c *Conn) acceptable(now clock.Time, s *Segment, seq *uint64) bool {
 			if s.Len > 0 {
 				c.noteDuplicate(*seq, *seq+uint64(s.Len))
 			}
-			c.ackNow = true
+			c.ackNow = !fault.On("duplicate-not-acknowledged")
 		default:
 			c.challenge(now, api.DropUnacceptable)
 		}
@@ -192,6 +259,13 @@ func (c *Conn) acceptable(now clock.Time, s *Segment, seq *uint64) bool {
 		return true // never used beyond its sequence number
 	}
 	// Trim what has been received before.
+	if fault.On("overlap-dropped") && *seq < c.rcvNxt && s.Len > 0 {
+		c.ackNow = true
+		return false
+	}
+	if fault.On("overlap-not-trimmed") && *seq < c.rcvNxt {
+		*seq = c.rcvNxt
+	}
 	if *seq < c.rcvNxt {
 		if n := min(int64(c.rcvNxt-*seq), s.Len); n > 0 {
 			c.noteDuplicate(*seq, *seq+uint64(n))
@@ -201,7 +275,9 @@ func (c *Conn) acceptable(now clock.Time, s *Segment, seq *uint64) bool {
 		*seq = c.rcvNxt
 	}
 	// And what the window has no room for.
-	if over := int64(*seq + uint64(s.Len) - c.rcvEdge); over > 0 {
+	if over := int64(*seq + uint64(s.Len) - c.rcvEdge); over > 0 && fault.On("beyond-window-taken") {
+		c.rcvEdge += uint64(over)
+	} else if over > 0 {
 		c.trimBack(s, over)
 		c.drop(api.DropReceiveBuffer)
 		h.Flags &^= wire.FIN
@@ -243,9 +319,12 @@ func (c *Conn) trimBack(s *Segment, n int64) {
 
 // segmentReset is what a RST does that has exactly the next sequence number.
 func (c *Conn) segmentReset() {
+	if fault.On("syn-received-reset-ignored") && c.state == api.StateSynReceived && c.passive {
+		return
+	}
 	switch c.state {
 	case api.StateSynReceived:
-		if c.passive {
+		if c.passive || fault.On("syn-received-origin-forgotten") {
 			c.end(api.ErrReset) // back to LISTEN: the host forgets it
 		} else {
 			c.end(api.ErrRefused)
@@ -261,7 +340,7 @@ func (c *Conn) segmentReset() {
 // and it is the same for everything that one stack might answer and another
 // answer again.
 func (c *Conn) mayChallenge(now clock.Time) bool {
-	if c.challenged && now < c.challengeAt.Add(c.p.ChallengeInterval) {
+	if c.challenged && !fault.On("challenges-unlimited") && now < c.challengeAt.Add(c.p.ChallengeInterval) {
 		return false
 	}
 	c.challenged, c.challengeAt = true, now
@@ -280,7 +359,7 @@ func (c *Conn) challenge(now clock.Time, why api.DropReason) {
 // replyReset answers a segment whose ACK is unacceptable with <SEQ=SEG.ACK>
 // <CTL=RST>, and keeps the connection.
 func (c *Conn) replyReset(now clock.Time, s *Segment) {
-	if !c.mayChallenge(now) {
+	if !c.mayChallenge(now) || fault.On("unacceptable-ack-not-reset") {
 		return
 	}
 	c.rstDue, c.rstSeq, c.rstAck, c.rstFlags = true, s.TCP.Ack, 0, wire.RST
@@ -296,7 +375,15 @@ func (c *Conn) segmentText(now clock.Time, s *Segment, seq uint64) {
 	if s.Len == 0 && !fin {
 		return
 	}
+	if fault.On("fin-wait-takes-no-data") && (c.state == api.StateFinWait1 || c.state == api.StateFinWait2) && s.Len > 0 {
+		c.ackNow = true
+		return
+	}
 	if !c.receiving() {
+		if fault.On("data-after-fin-taken") && c.state == api.StateCloseWait && s.Len > 0 {
+			c.rcvNxt += uint64(s.Len)
+			c.rcvEdge = max(c.rcvEdge, c.rcvNxt)
+		}
 		// The peer's FIN has been received: nothing may follow it.
 		c.drop(api.DropClosed)
 		c.ackNow = true
@@ -323,17 +410,28 @@ func (c *Conn) segmentText(now clock.Time, s *Segment, seq uint64) {
 		return
 	}
 	if fin && !c.hasRcvFin && end >= c.rcvNxt {
+		if fault.On("fin-over-hole") && end > c.rcvNxt {
+			c.rcvNxt = end
+			c.uncharge(c.ooo.clear())
+			c.rcvEdge = max(c.rcvEdge, c.rcvNxt)
+		}
+		if fault.On("fin-beyond-hole-dropped") && end > c.rcvNxt {
+			return
+		}
 		if c.ooo.end() <= end { // else a lie: there are data beyond
 			c.hasRcvFin, c.rcvFin = true, end
 		}
 	}
-	if fin {
+	if fin && !fault.On("fin-not-acknowledged-at-once") {
 		c.ackNow = true
 	}
 	if c.hasRcvFin && c.rcvNxt == c.rcvFin {
 		c.segmentFin(now)
 	} else if c.ackPending > 0 && !c.ackNow && !c.tm.armed(tmDelack) {
 		c.tm[tmDelack] = now.Add(c.p.DelayedAck)
+		if fault.On("ack-delayed-too-long") {
+			c.tm[tmDelack] = now.Add(clockSecond * 6 / 10)
+		}
 	}
 }
 
@@ -341,9 +439,16 @@ func (c *Conn) segmentText(now clock.Time, s *Segment, seq uint64) {
 // not before what was written has arrived.
 func (c *Conn) dataForOrphan() {
 	c.drop(api.DropClosed)
+	if fault.On("orphan-data-unanswered") {
+		c.ackNow = true
+		return
+	}
 	c.unreadLost = true
 	c.ackNow = true
 	c.resetIfUnread()
+	if c.rstDue && c.p.Like.BareResets {
+		c.rstSeq, c.rstAck, c.rstFlags = uint32(c.sndUna), 0, wire.RST
+	}
 }
 
 // receiving reports whether the peer may still send.
@@ -357,6 +462,9 @@ func (c *Conn) receiving() bool {
 
 // segmentFin is the eighth step: everything up to the peer's FIN has arrived.
 func (c *Conn) segmentFin(now clock.Time) {
+	if fault.On("fin-ignored") {
+		return
+	}
 	c.rcvNxt = c.rcvFin + 1
 	c.rcvEdge = max(c.rcvEdge, c.rcvNxt)
 	c.ackNow = true
@@ -365,8 +473,10 @@ func (c *Conn) segmentFin(now clock.Time) {
 	case api.StateEstablished:
 		c.setState(api.StateCloseWait)
 	case api.StateFinWait1:
-		if c.finAcked() {
+		if c.finAcked() || fault.On("closing-skipped") {
 			c.enterTimeWait(now)
+		} else if fault.On("simultaneous-close-as-close-wait") {
+			c.setState(api.StateLastAck)
 		} else {
 			c.setState(api.StateClosing)
 		}
@@ -384,17 +494,23 @@ func (c *Conn) checkTimestamp(now clock.Time, s *Segment, seq uint64) bool {
 		// answered, or it would never get rid of this connection (RFC 5961, section 4).
 		return true
 	}
+	if !o.HasTimestamps && fault.On("ts-missing-accepted") {
+		return true
+	}
 	if !o.HasTimestamps {
 		c.drop(api.DropNoTimestamp)
 		return false
 	}
-	if !c.hasTSRecent || int32(o.TSval-c.tsRecent) >= 0 {
+	if !c.hasTSRecent || int32(o.TSval-c.tsRecent) >= 0 || fault.On("paws-off") {
 		return true
 	}
 	if now.Sub(c.tsRecentAt) > pawsIdle { // section 5.5
 		return true
 	}
 	c.drop(api.DropPAWS)
+	if fault.On("paws-silent") {
+		return false
+	}
 	if s.Len > 0 && seq < c.rcvNxt && c.rcvNxt-seq < maxDuplicateAge {
 		// A retransmission that was overtaken: report it (RFC 2883).
 		c.noteDuplicate(seq, min(seq+uint64(s.Len), c.rcvNxt))
@@ -410,7 +526,10 @@ const pawsIdle = 24 * 24 * 3600 * clockSecond
 // updateTSRecent is RFC 7323, section 4.3. The segment has been found acceptable.
 func (c *Conn) updateTSRecent(now clock.Time, h *wire.TCP, seq uint64) {
 	expired := now.Sub(c.tsRecentAt) > pawsIdle
-	if (int32(h.Options.TSval-c.tsRecent) >= 0 || expired || !c.hasTSRecent) && unwrap(c.lastAckSent, h.Seq) <= c.lastAckSent {
+	if fault.On("ts-recent-frozen") {
+		return
+	}
+	if (int32(h.Options.TSval-c.tsRecent) >= 0 || expired || !c.hasTSRecent) && (unwrap(c.lastAckSent, h.Seq) <= c.lastAckSent || fault.On("ts-recent-from-any-segment")) {
 		c.tsRecent, c.tsRecentAt, c.hasTSRecent = h.Options.TSval, now, true
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/cc"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
@@ -42,7 +43,14 @@ func (c *Conn) Poll(now clock.Time, out *Out) bool {
 		// RFC 9293, section 3.8.4: SEG.SEQ = SND.NXT-1, no data (SHLD-12).
 		c.kaDue = false
 		c.ka.sent++
+		if fault.On("keepalive-with-new-number") {
+			c.header(now, out, c.sndNxt, wire.ACK)
+			return true
+		}
 		c.header(now, out, c.sndNxt-1, wire.ACK)
+		if fault.On("keepalive-with-data") {
+			out.Payload, out.Len = append(out.Payload, *api.NewBuffer([]byte{0})), 1
+		}
 	case (c.ackNow || c.announceUp) && c.state != api.StateSynSent && !(c.state == api.StateSynReceived && c.sndNxt == c.iss):
 		c.announceUp = false
 		c.header(now, out, c.sndNxt, wire.ACK)
@@ -60,12 +68,18 @@ func (c *Conn) header(now clock.Time, out *Out, seq uint64, flags wire.Flags) {
 	h.SrcPort, h.DstPort = c.local.Port(), c.remote.Port()
 	h.Seq, h.Flags = uint32(seq), flags
 	h.Window = c.windowField(flags)
-	if c.tsOK {
+	if fault.On("mss-on-data") && flags&wire.SYN == 0 {
+		h.Options.HasMSS, h.Options.MSS = true, 1460
+	}
+	if c.tsOK && !(fault.On("ts-missing-on-data") && flags&wire.SYN == 0) {
 		h.Options.HasTimestamps, h.Options.TSval = true, c.tsNow(now)
 	}
 	if flags&wire.ACK != 0 {
 		h.Ack = uint32(c.rcvNxt)
 		h.Options.TSecr = c.tsRecent
+		if fault.On("ts-echo-zero") {
+			h.Options.TSecr = 0
+		}
 		if flags&wire.SYN == 0 {
 			h.Flags |= c.ecnEcho()
 			c.fillSack(&h.Options)
@@ -76,6 +90,12 @@ func (c *Conn) header(now clock.Time, out *Out, seq uint64, flags wire.Flags) {
 		c.tm.stop(tmDelack)
 	}
 	out.TTL, out.DSCP = c.cfg.Flow.TTL, c.cfg.Flow.DSCP
+	if fault.On("ttl-ignored") {
+		out.TTL = defaultTTL
+	}
+	if fault.On("dscp-ignored") {
+		out.DSCP = 0
+	}
 	c.lastSend = now
 	c.stats.segsSent++
 	c.cfg.Counters.SegmentsOut++
@@ -87,7 +107,13 @@ func (c *Conn) pollReset(now clock.Time, out *Out) {
 		SrcPort: c.local.Port(), DstPort: c.remote.Port(),
 		Seq: c.rstSeq, Ack: c.rstAck, Flags: c.rstFlags,
 	}
-	if c.tsOK && c.rstFlags&wire.ACK != 0 { // RFC 7323, section 3.2
+	if fault.On("abort-without-reset") {
+		out.TCP.Flags = wire.ACK
+	}
+	if fault.On("abort-with-wrong-number") {
+		out.TCP.Seq += 100_000
+	}
+	if c.tsOK && c.rstFlags&wire.ACK != 0 && !fault.On("ts-missing-on-reset") { // RFC 7323, section 3.2
 		out.TCP.Options.HasTimestamps = true
 		out.TCP.Options.TSval, out.TCP.Options.TSecr = c.tsNow(now), c.tsRecent
 	}
@@ -101,7 +127,7 @@ func (c *Conn) pollReset(now clock.Time, out *Out) {
 // pollData sends what is lost, or else what is new, as far as the peer's window,
 // cwnd, pacing, Nagle's algorithm and silly window avoidance allow.
 func (c *Conn) pollData(now clock.Time, out *Out) bool {
-	if c.persisting() {
+	if c.persisting() && !fault.On("zero-window-as-loss") {
 		c.limit = limitRwnd
 		c.tm.stop(tmRetransmit)
 		c.armPersist(now)
@@ -111,6 +137,9 @@ func (c *Conn) pollData(now clock.Time, out *Out) bool {
 		return true
 	}
 	room := c.cwnd - c.pipe()
+	if fault.On("cwnd-ignored") {
+		room = 1 << 30
+	}
 	if c.undo.frto == frtoProve && c.phase == cc.Loss && !c.forceRexmit {
 		// RFC 5682, section 3.1, step 2b: new data instead of retransmissions, to
 		// see whether what was sent before the timeout arrives.
@@ -122,8 +151,12 @@ func (c *Conn) pollData(now clock.Time, out *Out) bool {
 		}
 		c.undo.frto = frtoOff
 	}
-	if i, ok := c.sb.nextLost(); ok && c.sb.live()[i].start < c.sndEdge {
+	if i, ok := c.sb.nextLost(); ok && c.sb.live()[i].start < c.sndEdge && !fault.On("nothing-retransmitted") &&
+		!(fault.On("shrunken-window-not-retransmitted") && c.usable() < 0) && !(fault.On("fin-not-retransmitted") && c.sb.live()[i].end > c.sq.end) {
 		r := &c.sb.live()[i]
+		if fault.On("timeout-resends-everything") && c.phase == cc.Loss {
+			c.forceRexmit = true
+		}
 		if !c.forceRexmit && room < min(r.len(), c.mss) && c.pipe() > 0 {
 			c.noteLimit(limitCwnd)
 			return false
@@ -170,6 +203,9 @@ func (c *Conn) pollNew(now clock.Time, out *Out, room int64) bool {
 		c.noteLimit(limitOther)
 		return false
 	}
+	if fault.On("limited-transmit-off") && c.phase == cc.Disorder {
+		return false
+	}
 	wnd := c.usable()
 	if wnd <= 0 { // full, or shrunk: SHLD-15
 		c.noteLimit(limitRwnd)
@@ -185,6 +221,12 @@ func (c *Conn) pollNew(now clock.Time, out *Out, room int64) bool {
 		return false
 	}
 	n = min(n, max(room, size))
+	if fault.On("segments-half-size") {
+		n = min(n, max(size/2, 1))
+	}
+	if fault.On("segment-for-each-write") {
+		n = min(n, c.sq.first(c.sndNxt))
+	}
 	if tail := n % size; tail != 0 && n > size {
 		// Full-sized segments only (SHLD-28), but for the end of the queue if it
 		// may go now.
@@ -197,9 +239,9 @@ func (c *Conn) pollNew(now clock.Time, out *Out, room int64) bool {
 		case n < avail:
 			// The window is what makes it small: RFC 9293, section 3.8.6.2.1
 			// (MUST-38), with Fs = 1/2 and an override timer.
-			if 2*n < c.maxSndWnd && !c.override {
+			if 2*n < c.maxSndWnd && !c.override && !fault.On("sender-silly-window") {
 				c.noteLimit(limitRwnd)
-				if !c.tm.armed(tmOverride) {
+				if !c.tm.armed(tmOverride) && !fault.On("sws-override-never") {
 					c.tm[tmOverride] = now.Add(min(max(c.rtt.rto, 100*time.Millisecond), time.Second))
 				}
 				return false
@@ -223,6 +265,16 @@ func (c *Conn) pollNew(now clock.Time, out *Out, room int64) bool {
 // segment is unacknowledged, so that it never waits for a delayed ACK of a
 // full one.
 func (c *Conn) smallMayGo(n int64, fin bool) bool {
+	switch {
+	case fault.On("nagle-off"):
+		return true
+	case fault.On("nagle-always"):
+		return fin || c.minshall <= c.sndUna
+	case fault.On("nodelay-write-waits"):
+		return fin || c.cfg.Flow.NoDelay || c.minshall <= c.sndUna
+	case fault.On("small-segments-wait-for-ever"):
+		return fin || c.cfg.Flow.NoDelay || c.noDelayEnd >= c.sndNxt+uint64(n)
+	}
 	return fin || c.cfg.Flow.NoDelay || c.minshall <= c.sndUna ||
 		c.noDelayEnd >= c.sndNxt+uint64(n) || c.sndUp > c.sndNxt
 }
@@ -230,6 +282,9 @@ func (c *Conn) smallMayGo(n int64, fin bool) bool {
 // segmentSize returns the payload of a full segment: the effective MSS, less the
 // SACK blocks that it has to carry.
 func (c *Conn) segmentSize() int64 {
+	if fault.On("mss-ignores-sack-blocks") {
+		return c.mss
+	}
 	return max(c.mss-sackOptionLen(c.sackBlocks()), 1)
 }
 
@@ -249,12 +304,19 @@ func (c *Conn) burst(size int64) int64 {
 func (c *Conn) sendNew(now clock.Time, out *Out, n, size int64, fin bool) {
 	c.restartAfterIdle(now)
 	c.watchLosses()
+	if c.p.Like.Interactive && n > 0 && now.Sub(c.lastDataReceived) < c.p.DelayedAck && c.stats.dataReceived > 0 {
+		c.quickAcks = 0
+	}
 	flags := wire.ACK
 	last := c.sndNxt+uint64(n) == c.sq.end
-	if last && n > 0 {
-		flags |= wire.PSH // MUST-61
-	}
 	r := txRec{start: c.sndNxt, end: c.sndNxt + uint64(n)}
+	if n > 0 && (last || c.pushes(r.end)) && !fault.On("psh-missing") {
+		flags |= wire.PSH // MUST-61
+		r.flags |= recPush
+	}
+	if last {
+		c.pushBase = r.end
+	}
 	if fin {
 		flags |= wire.FIN
 		r.end++
@@ -265,6 +327,9 @@ func (c *Conn) sendNew(now clock.Time, out *Out, n, size int64, fin bool) {
 	c.announceUp = false
 	c.payload(out, c.sndNxt, n, size)
 	c.ecnMark(out, n)
+	if fault.On("data-does-not-acknowledge") {
+		c.ackNow = true
+	}
 	c.stampSend(now, &r)
 	c.sb.push(r)
 	c.sndNxt = r.end
@@ -279,6 +344,12 @@ func (c *Conn) sendNew(now clock.Time, out *Out, n, size int64, fin bool) {
 	}
 	c.maxFlight = max(c.maxFlight, int64(c.sndNxt-c.sndUna))
 	c.sent(now, r.len())
+}
+
+// pushes reports whether a segment that ends at end has PSH although more follows.
+func (c *Conn) pushes(end uint64) bool {
+	k := c.p.Like.PushEvery
+	return k > 0 && int64(end-max(c.pushBase, c.iss+1))%(k*c.mss) == 0
 }
 
 // retransmit sends record i of the scoreboard, or the first part of it, again.
@@ -302,12 +373,19 @@ func (c *Conn) retransmit(now clock.Time, out *Out, i int, most int64) {
 		data--
 		flags |= wire.FIN
 	}
-	if data > 0 && r.start+uint64(data) == c.sq.end {
+	if data > 0 && (r.start+uint64(data) == c.sq.end || c.p.Like.PushEvery > 0 && r.flags&recPush != 0) {
 		flags |= wire.PSH
 	}
 	c.header(now, out, r.start, flags)
 	c.urgentField(&out.TCP, r.start)
 	c.payload(out, r.start, data, size)
+	if fault.On("retransmission-shifted") && data > 8 && r.start > c.sndUna-1 {
+		out.Payload = c.sq.views(out.Payload[:0], r.start+4, data-4)
+		out.Payload = c.sq.views(out.Payload, r.start, 4)
+	}
+	if fault.On("ecn-ect-on-retransmission") && c.ecn.ok {
+		out.ECN = codepointECT0
+	}
 	c.stampSend(now, r)
 	c.sb.resent(r)
 	c.rackResent(r)
@@ -327,9 +405,11 @@ func (c *Conn) payload(out *Out, seq uint64, n, size int64) {
 	}
 	out.Payload = c.sq.views(out.Payload, seq, n)
 	out.Len = n
+	c.stats.dataSent++
 	if n > size {
 		out.GSOSize = uint16(size)
 		more := uint64((n+size-1)/size) - 1
+		c.stats.dataSent += uint32(more)
 		c.stats.segsSent += more
 		c.cfg.Counters.SegmentsOut += more
 	}
@@ -345,7 +425,7 @@ func (c *Conn) sent(now clock.Time, n int64) {
 	if c.cwnd-c.pipe() < c.mss {
 		c.cwndLimited = c.sndNxt
 	}
-	if !c.tm.armed(tmRetransmit) { // RFC 6298, (5.1)
+	if !c.tm.armed(tmRetransmit) && !fault.On("rto-never") { // RFC 6298, (5.1)
 		c.tm[tmRetransmit] = now.Add(c.currentRTO())
 	}
 	c.armProbe(now)
@@ -355,11 +435,11 @@ func (c *Conn) sent(now clock.Time, n int64) {
 // restartAfterIdle tells the controller of the end of a pause (RFC 5681, section
 // 4.1).
 func (c *Conn) restartAfterIdle(now clock.Time) {
-	if c.sndUna != c.sndNxt || c.stats.bytesSent == 0 {
+	if c.sndUna != c.sndNxt || c.stats.bytesSent == 0 || c.p.Like.NoIdleRestart {
 		return
 	}
 	idle := now.Sub(c.lastDataSent)
-	if idle <= c.rtt.rto {
+	if idle <= c.rtt.rto || fault.On("idle-restart-off") {
 		return
 	}
 	if o, ok := c.ctl.(cc.IdleObserver); ok {
@@ -405,6 +485,13 @@ func (c *Conn) nextUnsure() (int, bool) {
 // window (RFC 9293, section 3.8.6.1): a new one if there is nothing outstanding.
 func (c *Conn) pollProbe(now clock.Time, out *Out) {
 	c.probeDue = false
+	if c.p.Like.EmptyProbes {
+		// The answer to what is below the window tells the window as well.
+		c.header(now, out, c.sndUna-1, wire.ACK)
+		c.watchUser(now)
+		c.armPersist(now)
+		return
+	}
 	seq := c.sndUna
 	flags := wire.ACK
 	data := int64(1)

@@ -3,6 +3,7 @@ package tcp
 import (
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
@@ -14,7 +15,9 @@ func (c *Conn) end(reason error) {
 	}
 	c.reason = reason
 	c.tm.stopAll()
-	c.releaseSend()
+	if !fault.On("memory-leaks") {
+		c.releaseSend()
+	}
 	c.uncharge(c.ooo.clear())
 	c.synDue, c.ackNow, c.probeDue, c.kaDue, c.announceUp = false, false, false, false, false
 	if c.orphan || c.cutsShort(reason) {
@@ -31,6 +34,10 @@ func (c *Conn) cutsShort(reason error) bool {
 	case api.ErrAborted, api.ErrDisconnected:
 		return true
 	case api.ErrReset:
+		if fault.On("reset-as-end-of-file") {
+			c.hasRcvFin, c.rcvFin = true, c.rcvNxt-1
+			return false
+		}
 		return !(c.finQueued && c.hasRcvFin && c.rcvNxt > c.rcvFin)
 	}
 	return false
@@ -78,6 +85,16 @@ func (c *Conn) CloseWrite(now clock.Time) {
 	if c.finQueued {
 		return
 	}
+	if fault.On("close-as-abort") {
+		c.Abort(now, api.ErrAborted)
+		return
+	}
+	if fault.On("close-drops-unsent") && c.sndNxt < c.sq.end && c.sndNxt > c.iss {
+		c.sq.cut(c.sndNxt)
+	}
+	if fault.On("close-shuts-reading") {
+		c.CloseRead(now)
+	}
 	switch c.state {
 	case api.StateClosed, api.StateTimeWait:
 		return
@@ -90,14 +107,19 @@ func (c *Conn) CloseWrite(now clock.Time) {
 	case api.StateCloseWait:
 		c.setState(api.StateLastAck)
 	}
-	c.finQueued = true
-	c.events |= EventWrite // blocked writers fail (W4)
+	c.finQueued = !fault.On("close-without-fin")
+	if !fault.On("close-leaves-writers-blocked") {
+		c.events |= EventWrite // blocked writers fail (W4)
+	}
 	c.watchUser(now)
 }
 
 // CloseRead discards what is received, now and later. The window stays open.
 func (c *Conn) CloseRead(now clock.Time) {
 	if c.readShut {
+		return
+	}
+	if fault.On("close-read-ignored") {
 		return
 	}
 	c.readShut = true
@@ -121,7 +143,7 @@ func (c *Conn) Orphan(now clock.Time) {
 	// RFC 9293, section 3.6.1: "if such a host issues a CLOSE call while
 	// received data is still pending ... its TCP implementation SHOULD send a RST
 	// to show that data was lost". It does when all of ours has arrived.
-	if c.rq.size > 0 {
+	if c.rq.size > 0 && !fault.On("orphan-unread-silent") {
 		c.unreadLost = true
 	}
 	c.CloseRead(now)
@@ -164,6 +186,10 @@ func (c *Conn) unsent() int64 {
 
 // enterTimeWait starts the wait of 2 MSL (MUST-13).
 func (c *Conn) enterTimeWait(now clock.Time) {
+	if fault.On("time-wait-skipped") {
+		c.end(nil)
+		return
+	}
 	c.tm.stopAll()
 	c.releaseSend()
 	c.uncharge(c.ooo.clear())
@@ -181,9 +207,10 @@ func (c *Conn) establish(now clock.Time) {
 	c.progressAt = now
 	c.initTune(now)
 	c.startCongestionControl(now)
+	c.stats.delivered++ // the SYN
 	// RFC 6298, (5.7): after the loss of a SYN, and with no measurement,
 	// the RTO is 3 s when data transmission begins.
-	if c.synRexmits > 0 && c.rtt.samples == 0 {
+	if c.synRexmits > 0 && c.rtt.samples == 0 && !fault.On("rto-after-lost-syn-short") {
 		c.rtt.rto = max(c.rtt.rto, 3*clockSecond)
 	}
 	c.startKeepalive(now)

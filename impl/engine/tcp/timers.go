@@ -3,6 +3,7 @@ package tcp
 import (
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 )
 
 // The timers of a connection. When several are due, they act in this order.
@@ -93,10 +94,16 @@ func (c *Conn) Timeout(now clock.Time) {
 // that holds while the peer keeps its window closed, too. The user's own timeout
 // does (S19 of a slow reader); ours does not (RFC 9293, section 3.8.6.1, MUST-37).
 func (c *Conn) userTimeout() (limit clock.Time, persistToo bool) {
-	if d := c.cfg.Flow.UserTimeout; d > 0 {
+	if fault.On("user-timeout-short") {
+		return 20 * clock.Time(clockSecond), true
+	}
+	if d := c.cfg.Flow.UserTimeout; d > 0 && !fault.On("user-timeout-ignored") {
 		return clock.Time(d), true
 	}
 	if c.state == api.StateSynSent || c.state == api.StateSynReceived {
+		if fault.On("syn-timeout-short") {
+			return clock.Time(c.p.SynTimeout / 3), false
+		}
 		return clock.Time(c.p.SynTimeout), false
 	}
 	return clock.Time(c.p.UserTimeout), false
@@ -118,6 +125,8 @@ func (c *Conn) onUserTimeout(now clock.Time) {
 	limit, _ := c.userTimeout()
 	switch {
 	case !c.waiting():
+	case fault.On("user-timeout-never"):
+		c.tm[tmUser] = now + limit
 	case now < c.progressAt+limit:
 		c.tm[tmUser] = c.progressAt + limit
 	default:
@@ -138,6 +147,9 @@ func (c *Conn) waiting() bool {
 // told by a RST, except before the handshake is complete, when addresses
 // have not been verified.
 func (c *Conn) giveUp(reason error) {
+	if fault.On("keepalive-ends-as-timeout") && reason == api.ErrKeepalive {
+		reason = api.ErrTimeout
+	}
 	if c.state != api.StateSynSent && c.state != api.StateSynReceived {
 		c.queueReset()
 	}

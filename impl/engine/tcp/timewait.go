@@ -1,8 +1,11 @@
 package tcp
 
 import (
+	"time"
+
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
@@ -19,9 +22,17 @@ type TimeWait struct {
 	tsOK, challenged bool
 }
 
+// timeWait is 2 MSL.
+func (p *Params) timeWait() time.Duration {
+	if fault.On("time-wait-short") {
+		return 5 * time.Second
+	}
+	return p.TimeWait
+}
+
 func (c *Conn) buildTimeWait(now clock.Time) {
 	c.tw = &TimeWait{
-		shared: c.cfg, deadline: now.Add(c.p.TimeWait),
+		shared: c.cfg, deadline: now.Add(c.p.timeWait()),
 		challengeAt: c.challengeAt, challenged: c.challenged,
 		sndNxt: uint32(c.sndNxt), rcvNxt: uint32(c.rcvNxt),
 		tsOK: c.tsOK, tsRecent: c.tsRecent, tsOff: c.tsOffset,
@@ -57,6 +68,13 @@ func (t *TimeWait) Segment(now clock.Time, s *Segment, out *Out) TimeWaitVerdict
 }
 
 func (t *TimeWait) segment(now clock.Time, h *wire.TCP, length uint32, out *Out) TimeWaitVerdict {
+	if fault.On("time-wait-reset-ends") && h.Flags&wire.RST != 0 {
+		t.deadline = now
+		return TimeWaitDrop
+	}
+	if fault.On("time-wait-silent") {
+		return TimeWaitDrop
+	}
 	switch {
 	case h.Flags&wire.RST != 0:
 		// RFC 1337, fix 1: a RST does not cut TIME-WAIT short.
@@ -66,7 +84,7 @@ func (t *TimeWait) segment(now clock.Time, h *wire.TCP, length uint32, out *Out)
 		// RFC 6191 and RFC 1122, section 4.2.2.13 (MAY-2, SHLD-4): a new
 		// connection if nothing of the old one can be taken for its own: a later
 		// timestamp, or without timestamps a sequence number beyond the old ones.
-		if t.reusable(now, h) {
+		if t.reusable(now, h) && !fault.On("time-wait-never-reused") || fault.On("time-wait-always-reused") {
 			return TimeWaitReuse
 		}
 	case h.Flags&wire.ACK == 0:
@@ -83,7 +101,9 @@ func (t *TimeWait) segment(now clock.Time, h *wire.TCP, length uint32, out *Out)
 	if fin && end == t.rcvNxt && !t.oldTimestamp(h) {
 		// RFC 9293, section 3.10.7.4: a retransmission of the remote FIN.
 		// Acknowledge it, and restart the 2 MSL timeout.
-		t.deadline = now.Add(t.shared.params.TimeWait)
+		if !fault.On("time-wait-not-restarted") {
+			t.deadline = now.Add(t.shared.params.timeWait())
+		}
 		t.reply(now, out)
 		return TimeWaitReply
 	}
@@ -104,7 +124,7 @@ func (t *TimeWait) oldTimestamp(h *wire.TCP) bool {
 }
 
 func (t *TimeWait) reusable(now clock.Time, h *wire.TCP) bool {
-	if t.tsOK && h.Options.HasTimestamps {
+	if t.tsOK && h.Options.HasTimestamps && !fault.On("time-wait-reused-by-number-only") {
 		if d := int32(h.Options.TSval - t.tsRecent); d > 0 {
 			return true
 		} else if d < 0 {
@@ -123,7 +143,7 @@ func (t *TimeWait) reply(now clock.Time, out *Out) {
 	if t.tsOK {
 		o := &out.TCP.Options
 		o.HasTimestamps = true
-		o.TSval = timestamp(now) + t.tsOff
+		o.TSval = timestamp(now, t.tsOff)
 		o.TSecr = t.tsRecent
 	}
 }
@@ -132,9 +152,14 @@ func (t *TimeWait) reply(now clock.Time, out *Out) {
 func (t *TimeWait) Deadline() clock.Time { return t.deadline }
 
 // Since returns when the wait began; with a FIN repeated it begins again.
-func (t *TimeWait) Since() clock.Time { return t.deadline - clock.Time(t.shared.params.TimeWait) }
+func (t *TimeWait) Since() clock.Time { return t.deadline - clock.Time(t.shared.params.timeWait()) }
 
 // MinISS returns the least initial sequence number that a connection replacing
 // this one may use, on either end: beyond everything that the old one may
 // have sent into the peer's window (RFC 1122, section 4.2.2.13).
-func (t *TimeWait) MinISS() uint32 { return t.sndNxt + 65535 + 2 }
+func (t *TimeWait) MinISS() uint32 {
+	if fault.On("time-wait-reused-with-old-number") {
+		return t.sndNxt - 1<<20
+	}
+	return t.sndNxt + 65535 + 2
+}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sluicenet/sluice/api/cc"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 )
 
 // Tail loss probes (RFC 8985, section 7): when the last segments of a flight may
@@ -28,20 +29,28 @@ type tlpState struct {
 }
 
 // mayProbe reports whether no losses are being repaired.
-func (c *Conn) mayProbe() bool { return c.phase == cc.Open || c.phase == cc.CWR }
+func (c *Conn) mayProbe() bool {
+	if fault.On("tlp-off") {
+		return false
+	}
+	return c.phase == cc.Open || c.phase == cc.CWR
+}
 
 // armProbe starts the probe timer after something was sent or acknowledged, if a
 // probe would be useful (section 7.2), and reports whether it is running.
 func (c *Conn) armProbe(now clock.Time) {
 	c.tm.stop(tmProbe)
-	if c.ctl == nil || !c.useRACK() || !c.mayProbe() || len(c.sb.ranges) > 0 ||
-		c.sndUna == c.sndNxt || c.tlp.end != 0 || c.tlp.due || c.backoff > 0 || !c.tm.armed(tmRetransmit) {
+	if c.ctl == nil || !c.useRACK() || c.p.Like.NoTLP || !c.mayProbe() || len(c.sb.ranges) > 0 ||
+		c.sndUna == c.sndNxt || c.tlp.end != 0 && !fault.On("tlp-again-and-again") || c.tlp.due || c.backoff > 0 || !c.tm.armed(tmRetransmit) {
 		return
 	}
 	pto := tlpInitial
 	if c.rtt.samples > 0 {
 		pto = max(2*c.rtt.srtt, tlpMin)
-		if int64(c.sndNxt-c.sndUna) <= c.mss {
+		if fault.On("tlp-early") {
+			pto = c.rtt.srtt / 2
+		}
+		if int64(c.sndNxt-c.sndUna) <= c.mss && !fault.On("tlp-without-ack-delay") {
 			pto += tlpMaxAckDelay
 		}
 	}
@@ -66,7 +75,7 @@ func (c *Conn) pollTailProbe(now clock.Time, out *Out) bool {
 		return false
 	}
 	size := c.segmentSize()
-	if n := min(c.unsent(), c.usable(), size); n > 0 && !c.tm.armed(tmCWR) && (n == size || n == c.unsent()) {
+	if n := min(c.unsent(), c.usable(), size); n > 0 && !fault.On("tlp-no-new-data") && !c.tm.armed(tmCWR) && (n == size || n == c.unsent()) {
 		c.tlp.resent = false
 		c.sendNew(now, out, n, size, c.finPending() && n == c.unsent() && c.usable() > n)
 	} else {
@@ -107,7 +116,7 @@ func (c *Conn) probeAcked(now clock.Time, ack uint64, delivered int64) {
 		t.end = 0 // both the original and the probe arrived
 	case ack > t.end:
 		t.end = 0
-		if c.phase == cc.Open || c.phase == cc.Disorder {
+		if (c.phase == cc.Open || c.phase == cc.Disorder) && !fault.On("tlp-repair-without-response") {
 			c.congested(now, cc.LossDetected, c.mss, max(c.flightSize(), c.mss), c.pipe(), false)
 		}
 	case delivered == 0:

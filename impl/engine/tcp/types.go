@@ -58,8 +58,36 @@ type Params struct {
 	Autotune                   bool         // buffers begin small and grow up to the flow's
 	NoRACK                     bool         // detect losses by RFC 6675 in place of RFC 8985
 
+	// Like, if not nil, makes a stack behave as others do. It is not changed while
+	// connections refer to it.
+	Like *Emulation
+
 	complete bool // WithDefaults has returned it
 }
+
+// Emulation has what other systems do otherwise and scripts written for them
+// expect. The zero value changes nothing.
+type Emulation struct {
+	InitialSegments        int64         // initial window in segments of the MSS; 0: InitialWindow
+	NoQuickAcks            bool          // the first segments of a connection are not acknowledged one by one
+	SynRetries             int           // SYNs sent again before giving up; 0: as many as SynTimeout allows
+	SynAckRetries          int           // the same of SYN-ACKs; 0: the default
+	SynLinear              int           // so many timeouts of a SYN are not doubled
+	Retries                int           // retransmissions of the same data before giving up; 0: as many as UserTimeout allows
+	PersistMin, PersistMax time.Duration // bounds on the persist timer; 0: none but the RTO's
+	NoTLP                  bool          // no tail loss probes
+	NoFRTO                 bool          // RFC 5682
+	NoDSACK                bool          // duplicates are not reported
+	NoIdleRestart          bool          // cwnd survives a pause (RFC 5681, section 4.1, has it reduced)
+	EmptyProbes            bool          // zero-window probes have no data, but an old sequence number, as Linux's
+	BareResets             bool          // the RST that answers data for an orphan has no ACK, as one for no connection
+	PushEvery              int64         // PSH stands on every so many segments of a burst, as where each is handed down as one; 0: on the last
+	Interactive            bool          // who answers at once has his ACKs delayed from then on, as Linux's "ping-pong" mode
+	NoAckLimit             bool          // slow start counts all that an ACK covers (L of RFC 3465 is infinite)
+}
+
+// native is the Emulation of a stack that is like itself.
+var native Emulation
 
 // Config is what one connection is made from. Flow's zero fields have been
 // replaced by the stack's defaults.
@@ -92,6 +120,7 @@ type Segment struct {
 	Len     int64  // bytes of Payload
 	GSOSize uint16 // if this stands for several segments: payload of each but the last
 	CE      bool   // the IP header's ECN field says "congestion experienced"
+	ECT     bool   // it says that, or that the sender is capable of ECN
 }
 
 // Out is a segment to send. Its payload are views that the caller releases

@@ -3,6 +3,7 @@ package tcp
 import (
 	"github.com/sluicenet/sluice/api/cc"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
@@ -44,7 +45,10 @@ func (c *Conn) beginUndo(kind cc.CongestionKind) {
 		return
 	}
 	*u = undoState{active: true, kind: kind, una: c.sndUna, high: c.sndNxt}
-	if kind == cc.Timeout && c.sackOK && (c.phase == cc.Open || c.phase == cc.Disorder) {
+	if fault.On("undo-off") {
+		u.active = false
+	}
+	if kind == cc.Timeout && c.sackOK && !c.p.Like.NoFRTO && !fault.On("frto-off") && (c.phase == cc.Open || c.phase == cc.Disorder) {
 		u.frto = frtoFirst
 	}
 }
@@ -107,10 +111,13 @@ func (c *Conn) undoIfSpurious(now clock.Time, h *wire.TCP, cum, delivered int64)
 	if !u.active || !u.any || c.phase != cc.Recovery && c.phase != cc.Loss {
 		return
 	}
-	spurious := proved || u.resent <= 0
+	spurious := proved || u.resent <= 0 && !fault.On("undo-by-duplicates-off")
+	if fault.On("undo-always") && cum > 0 {
+		spurious = true
+	}
 	// RFC 3522, section 3.2, step 4: the first ACK that covers it.
 	if cum > 0 && c.tsOK && h.Options.HasTimestamps && c.sndUna >= u.first &&
-		int32(h.Options.TSecr-u.stamp) < 0 && h.Options.TSecr != 0 {
+		int32(h.Options.TSecr-u.stamp) < 0 && h.Options.TSecr != 0 && !fault.On("undo-by-timestamp-off") {
 		spurious = true
 	}
 	if !spurious {

@@ -5,20 +5,30 @@ import (
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
+	"github.com/sluicenet/sluice/impl/engine/fault"
 )
 
 // Read returns data in order (R1, R2), or ErrAgain, io.EOF, or why the
 // connection ended.
 func (c *Conn) Read(now clock.Time) (*api.Buffer, error) {
+	if c.eofRead && fault.On("end-of-file-once") {
+		return nil, api.ErrClosed
+	}
+	if fault.On("end-of-file-before-data") && c.hasRcvFin && c.rcvNxt > c.rcvFin {
+		return nil, io.EOF
+	}
 	if c.readShut || c.eofRead {
 		return nil, io.EOF
+	}
+	if fault.On("read-empty") && c.rq.size > 1 && c.stats.segsReceived%2 == 0 {
+		return api.NewBuffer(nil), nil
 	}
 	if !c.rq.empty() {
 		r := c.rq.pop()
 		c.uncharge(r.charge)
 		c.tuneReceive(now, int64(r.used))
 		c.considerWindowUpdate()
-		if r.b.Exclusive() {
+		if r.b.Exclusive() || fault.On("read-shares-memory") {
 			b := r.b
 			return &b, nil
 		}
@@ -59,7 +69,13 @@ func (c *Conn) readEnd() error {
 		return ErrAgain
 	}
 	switch c.reason {
-	case nil, api.ErrKeepalive: // K3
+	case api.ErrKeepalive:
+		if fault.On("keepalive-not-end-of-file") {
+			return c.reason
+		}
+		c.eofRead = true
+		return io.EOF
+	case nil: // K3
 		c.eofRead = true
 		return io.EOF
 	}
@@ -97,6 +113,9 @@ func (c *Conn) Write(now clock.Time, bs []*api.Buffer, o WriteOptions) (end uint
 		}
 		c.cfg.Budget.Release(reserve)
 	}
+	if fault.On("writev-reversed") && len(bs) > 1 {
+		bs[0], bs[len(bs)-1] = bs[len(bs)-1], bs[0]
+	}
 	left := cost
 	for _, b := range bs {
 		if b.Len() == 0 {
@@ -110,6 +129,9 @@ func (c *Conn) Write(now clock.Time, bs []*api.Buffer, o WriteOptions) (end uint
 			k = left
 		}
 		left -= k
+		if fault.On("write-changes-the-buffer") && b.Len() > 500 {
+			b.Bytes()[0]++
+		}
 		c.sq.push(b, k)
 	}
 	if cost > 0 {
@@ -127,9 +149,29 @@ func (c *Conn) Write(now clock.Time, bs []*api.Buffer, o WriteOptions) (end uint
 // receiveReserve is what a Write leaves of the stack's budget.
 const receiveReserve = 32 << 10
 
+// QuickAck hurries acknowledgements, or not: with on, what waits is sent, and the
+// next segments are acknowledged one by one, as the first of a connection are; without,
+// they wait for another, or for the timer (RFC 9293, section 3.8.6.3).
+func (c *Conn) QuickAck(on bool) {
+	if !on {
+		c.quickAcks = 0
+		return
+	}
+	c.quickAcks = quickAckSegments
+	if c.ackPending > 0 {
+		c.ackNow = true
+	}
+}
+
 // Acked returns the stream offset up to which the peer has acknowledged.
 func (c *Conn) Acked() uint64 {
 	una := min(c.sndUna, c.sq.end)
+	if fault.On("nodelay-waits-for-sending-only") {
+		una = min(c.sndNxt, c.sq.end)
+	}
+	if fault.On("nodelay-does-not-wait") {
+		una = c.sq.end
+	}
 	if una <= c.iss {
 		return 0
 	}
@@ -138,6 +180,12 @@ func (c *Conn) Acked() uint64 {
 
 // WriteError is nil while writing may go on, and otherwise matches api.ErrClosed.
 func (c *Conn) WriteError() error {
+	if fault.On("write-after-reset-is-not-closed") && c.state == api.StateClosed && c.reason != nil {
+		return c.reason
+	}
+	if fault.On("write-after-close-accepted") && c.finQueued && c.state != api.StateClosed {
+		return nil
+	}
 	if c.state == api.StateClosed && c.reason != nil {
 		return api.ClosedBy(c.reason)
 	}
@@ -151,6 +199,21 @@ func (c *Conn) WriteError() error {
 func (c *Conn) Configure(now clock.Time, f *api.FlowConfig) {
 	old := c.cfg.Flow
 	n := *f
+	if fault.On("dscp-fixed") {
+		n.DSCP = old.DSCP
+	}
+	if fault.On("ttl-fixed") {
+		n.TTL = old.TTL
+	}
+	if fault.On("nodelay-fixed") {
+		n.NoDelay = old.NoDelay
+	}
+	if fault.On("user-timeout-fixed") {
+		n.UserTimeout = old.UserTimeout
+	}
+	if fault.On("keepalive-fixed") {
+		n.Keepalive = old.Keepalive
+	}
 	if n.SendBuffer <= 0 {
 		n.SendBuffer = old.SendBuffer
 	}

@@ -1,6 +1,9 @@
 package tcp
 
-import "github.com/sluicenet/sluice/impl/engine/wire"
+import (
+	"github.com/sluicenet/sluice/impl/engine/fault"
+	"github.com/sluicenet/sluice/impl/engine/wire"
+)
 
 // windowScaleFor returns the least shift with which a window of size bytes can
 // be announced (RFC 7323, section 2.3: 14 at most).
@@ -19,15 +22,26 @@ func (c *Conn) sndWnd() int64 { return max(0, int64(c.sndEdge-c.sndUna)) }
 
 // usable returns how much may be sent from SND.NXT on; negative if the peer has
 // shrunk its window (MUST-34).
-func (c *Conn) usable() int64 { return int64(c.sndEdge - c.sndNxt) }
+func (c *Conn) usable() int64 {
+	if fault.On("shrunken-window-unsigned") && c.sndEdge < c.sndNxt {
+		return 1 << 20
+	}
+	return int64(c.sndEdge - c.sndNxt)
+}
 
 // updateSendWindow applies the rule of RFC 9293, section 3.10.7.4, fifth check:
 // only segments that are newer than the last one used may change the window.
 func (c *Conn) updateSendWindow(seq, ack uint64, field uint16) (changed bool) {
-	if !(c.sndWl1 < seq || c.sndWl1 == seq && c.sndWl2 <= ack) {
+	if !(c.sndWl1 < seq || c.sndWl1 == seq && c.sndWl2 <= ack) && !fault.On("old-window-used") {
 		return false
 	}
 	wnd := int64(field) << c.sndScale
+	if fault.On("shrinking-refused") {
+		wnd = max(wnd, int64(c.sndEdge-ack))
+	}
+	if fault.On("peer-window-ignored") {
+		wnd = 65535
+	}
 	edge := ack + uint64(wnd)
 	changed = edge != c.sndEdge
 	c.sndEdge, c.sndWl1, c.sndWl2 = edge, seq, ack
@@ -38,16 +52,24 @@ func (c *Conn) updateSendWindow(seq, ack uint64, field uint16) (changed bool) {
 // rcvWnd returns what the peer may still send, as far as we ever announced.
 func (c *Conn) rcvWnd() int64 { return int64(c.rcvEdge - c.rcvNxt) }
 
+// maxRcvWnd returns the largest window that can be announced: without a scale a
+// buffer may be larger than that.
+func (c *Conn) maxRcvWnd() int64 { return min(c.receiveLimit(), 65535<<c.rcvScale) }
+
 // wantEdge returns where the right edge of the receive window would be if no
-// window had been announced before: memory that is free, counted honestly.
+// window had been announced before: memory that is free, counted honestly, as
+// far as it can be announced.
 func (c *Conn) wantEdge() uint64 {
-	return c.rcvNxt + uint64(max(0, c.receiveLimit()-c.rcvCharged))
+	return c.rcvNxt + uint64(max(0, min(c.receiveLimit()-c.rcvCharged, c.maxRcvWnd())))
 }
 
 // edgeMoves reports whether the right edge should be moved now: receiver silly
 // window avoidance, RFC 9293, section 3.8.6.2.2 (MUST-39).
 func (c *Conn) edgeMoves() bool {
 	want := c.wantEdge()
+	if fault.On("receiver-silly-window") {
+		return want > c.rcvEdge
+	}
 	return want > c.rcvEdge && int64(want-c.rcvEdge) >= min(c.receiveLimit()/2, c.segmentEstimate())
 }
 
@@ -62,8 +84,18 @@ func (c *Conn) segmentEstimate() int64 { return min(c.announcedMSS, max(c.rcvMSS
 // crept an eighth of the buffer, the field is rounded down, which RFC 7323,
 // section 2.4, allows. Data up to the old edge are accepted all the same.
 func (c *Conn) windowField(flags wire.Flags) uint16 {
+	if fault.On("window-overstated") {
+		c.rcvEdge = c.rcvNxt + 65535
+		return 65535
+	}
+	if fault.On("window-taken-back") && flags&wire.SYN == 0 {
+		return uint16(min(int64(c.wantEdge()-c.rcvNxt)>>c.rcvScale, 65535))
+	}
 	if flags&wire.SYN != 0 { // never scaled (RFC 7323, section 2.2)
 		field := min(c.receiveLimit(), 65535)
+		if fault.On("window-of-syn-scaled") {
+			field = min(c.receiveLimit(), 65535) >> c.rcvScale
+		}
 		if flags&wire.ACK != 0 {
 			c.rcvEdge = max(c.rcvEdge, c.rcvNxt+uint64(field))
 		}
@@ -92,13 +124,13 @@ func (c *Conn) windowField(flags wire.Flags) uint16 {
 // considerWindowUpdate is called when the user has read: it announces the window
 // if that opens it noticeably.
 func (c *Conn) considerWindowUpdate() {
-	if !c.receiving() || !c.edgeMoves() {
+	if !c.receiving() || !c.edgeMoves() || fault.On("window-update-missing") {
 		return
 	}
 	// A window that the peer may be running into is opened at once; otherwise
 	// the next ACK will do.
 	gain, seg := int64(c.wantEdge()-c.rcvEdge), c.segmentEstimate()
-	buf := c.receiveLimit()
+	buf := c.maxRcvWnd()
 	if c.rcvWnd() < seg || gain >= buf/4 || gain >= 2*seg && c.rcvWnd() < buf/2 {
 		c.ackNow = true
 	}

@@ -1,6 +1,10 @@
 package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/sluicenet/sluice/impl/engine/fault"
+)
 
 // Flags are the control bits of a TCP header, the reserved AE bit included.
 type Flags uint16
@@ -134,6 +138,10 @@ func (t *TCP) Emit(b []byte) int {
 	binary.BigEndian.PutUint16(b[16:], 0)
 	binary.BigEndian.PutUint16(b[18:], t.Urgent)
 	t.Options.emit(b[TCPMinHeaderLen:], blocks)
+	if o := b[TCPMinHeaderLen:]; fault.On("option-padding-not-zero") && optLen == 2+lenTimestamps {
+		copy(o, o[2:])
+		o[lenTimestamps], o[lenTimestamps+1] = optEnd, 0xaa
+	}
 	return n
 }
 
@@ -145,6 +153,9 @@ func (o *TCPOptions) emit(b []byte, blocks int) {
 	}
 	if o.HasTimestamps || o.SACKPermitted {
 		b[0], b[1] = optNop, optNop
+		if fault.On("option-unknown-sent") {
+			b[0], b[1] = 77, 2
+		}
 		if o.HasTimestamps && o.SACKPermitted {
 			b[0], b[1] = optSACKPermitted, lenSACKPermitted
 		}
@@ -196,11 +207,24 @@ func ParseTCP(b []byte) (t TCP, headerLen int, ok bool) {
 	t.Window = binary.BigEndian.Uint16(b[14:])
 	t.Urgent = binary.BigEndian.Uint16(b[18:])
 	t.Options.parse(b[TCPMinHeaderLen:headerLen])
+	if fault.On("options-on-syn-only") && t.Flags&SYN == 0 && headerLen > TCPMinHeaderLen {
+		return TCP{}, 0, false
+	}
+	if fault.On("options-off-syn-ignored") && t.Flags&SYN == 0 {
+		t.Options = TCPOptions{}
+	}
 	return t, headerLen, true
 }
 
 func (o *TCPOptions) parse(b []byte) {
-	for len(b) > 0 {
+	for n := len(b); len(b) > 0; {
+		if fault.On("option-end-skipped") && b[0] == optEnd {
+			b = b[1:]
+			continue
+		}
+		if fault.On("option-nop-unknown") && b[0] == optNop {
+			return
+		}
 		switch b[0] {
 		case optEnd:
 			return
@@ -208,12 +232,20 @@ func (o *TCPOptions) parse(b []byte) {
 			b = b[1:]
 			continue
 		}
+		if fault.On("option-unaligned-ignored") && (n-len(b))%4 != 0 && b[0] == optMSS {
+			return
+		}
 		// A length below 2 would not advance, and one past the end is a lie:
 		// nothing after it can be trusted.
-		if len(b) < 2 || b[1] < 2 || int(b[1]) > len(b) {
+		if len(b) < 2 || b[1] < 2 || int(b[1]) > len(b) && !fault.On("option-length-trusted") {
 			return
 		}
 		kind, opt := b[0], b[:b[1]]
+		if unknown := kind > optTimestamps || kind == 6 || kind == 7; unknown && fault.On("option-unknown-ends") {
+			return
+		} else if unknown && fault.On("option-unknown-by-one-octet") {
+			opt = b[:1]
+		}
 		b = b[len(opt):]
 		switch {
 		case kind == optMSS && len(opt) == lenMSS:

@@ -74,3 +74,36 @@ func explain(name, what string, err error) error {
 	}
 	return fmt.Errorf("device %s: cannot %s: %w", name, what, err)
 }
+
+// DefaultRoutes leads everything to the named device, by routes with the given
+// metrics, which replace those that are there. It works in the network namespace
+// of the calling thread and needs CAP_NET_ADMIN there.
+func DefaultRoutes(name string, m Metrics) error {
+	dev, err := netlink.LinkByName(name)
+	if err != nil {
+		return explain(name, "find it", err)
+	}
+	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+		addresses, err := netlink.AddrList(dev, family)
+		if err != nil {
+			return explain(name, "list its addresses", err)
+		}
+		if len(addresses) == 0 {
+			continue
+		}
+		r := netlink.Route{LinkIndex: dev.Attrs().Index, Family: family, Scope: netlink.SCOPE_LINK,
+			MTU: m.MTU, AdvMSS: m.AdvMSS, InitCwnd: m.InitCwnd, InitRwnd: m.InitRwnd, RtoMin: int(m.RTOMin / time.Millisecond), Congctl: m.Congestion}
+		r.Dst = &net.IPNet{IP: make(net.IP, 4), Mask: net.CIDRMask(0, 32)}
+		if family == unix.AF_INET6 {
+			r.Scope = netlink.SCOPE_UNIVERSE
+			r.Dst = &net.IPNet{IP: make(net.IP, 16), Mask: net.CIDRMask(0, 128)}
+		}
+		if m.QuickAck {
+			r.QuickACK = 1
+		}
+		if err := netlink.RouteReplace(&r); err != nil {
+			return explain(name, "make it the default route", err)
+		}
+	}
+	return nil
+}

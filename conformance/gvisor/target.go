@@ -1,0 +1,20 @@
+package main
+
+import (
+	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/conformance"
+)
+
+// target is gVisor with SACK and CUBIC, otherwise as it comes.
+type target struct{}
+
+var _ conformance.Target = target{}
+
+func (target) Name() string { return "gvisor" }
+
+func (target) Capabilities() conformance.Capability {
+	return conformance.VirtualTime | conformance.Wire | conformance.KeepaliveOptions | conformance.Orphaning |
+		conformance.WindowScale | conformance.Timestamps | conformance.SACK | conformance.LossBased
+}
+
+func (target) New(env *conformance.Env) (api.Stack, error) { return newStack(env) }

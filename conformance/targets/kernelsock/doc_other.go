@@ -1,0 +1,4 @@
+//go:build !linux
+
+// Package kernelsock is for Linux alone.
+package kernelsock
