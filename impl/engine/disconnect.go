@@ -77,6 +77,9 @@ func (s *Stack) beginLeaving() bool {
 	for _, port := range slices.Sorted(maps.Keys(s.listeners)) {
 		s.unlisten(port)
 	}
+	for len(s.forwards) > 0 {
+		s.stopForwarding(s.forwards[0])
+	}
 	return true
 }
 

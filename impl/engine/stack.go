@@ -42,6 +42,7 @@ type Stack struct {
 
 	mu        sync.Mutex
 	listeners map[uint16]*listener
+	forwards  []*forwarder
 	left      bool // Disconnect has begun
 	done      bool // and has ended
 	doneWait  []clock.Waiter
@@ -51,6 +52,7 @@ type Stack struct {
 var (
 	_ api.Stack      = (*Stack)(nil)
 	_ api.Observable = (*Stack)(nil)
+	_ api.Forwarder  = (*Stack)(nil)
 )
 
 // New returns a stack that is attached to its link. It fails if the

@@ -74,6 +74,23 @@ func (h *Host) demux(now clock.Time, local, remote netip.AddrPort, s *tcp.Segmen
 	if l != nil && l.Address.IsValid() && !l.Address.IsUnspecified() && l.Address.Unmap() != local.Addr() {
 		l = nil
 	}
+	if len(h.forwardings) > 0 || h.foreign > 0 {
+		own := h.routes.IsOwn(local.Addr())
+		if !own {
+			l = nil // listeners are for addresses of ours
+		}
+		f := h.forwardingOf(local.Addr())
+		switch {
+		case l != nil:
+		case f != nil && remote.Port() != 0:
+			s.Len = length
+			h.ask(now, f, local, remote, s)
+			return
+		case !own:
+			h.drop(api.DropNotForUs)
+			return
+		}
+	}
 	// A port without a name is not one to talk to (RFC 6335, section 6).
 	if fault.On("listener-takes-any-address") {
 		l = h.listeners[local.Port()]

@@ -100,6 +100,10 @@ type Host struct {
 
 	dialled       api.FlowConfig // options last dialled with
 	dialledShared sharing
+	forwardings []*forwarding
+	requests    lookup[Request]
+	asked       fifo[*Request] // new, or ended
+	foreign     int            // connections whose local address is not ours
 
 	timeWait      lookup[timeWait]
 	timeWaitFirst *timeWait // oldest
@@ -177,6 +181,7 @@ func New(cfg *Config) (*Host, error) {
 	key := derive(&c.Secret, purposeLookup, c.Seed)
 	h.conns = lookup[entry]{hashKey: key.long(0), place: func(e *entry) *place[entry] { return &e.place }}
 	h.halfOpens = lookup[halfOpen]{hashKey: key.long(0), place: func(q *halfOpen) *place[halfOpen] { return &q.place }}
+	h.requests = lookup[Request]{hashKey: key.long(0), place: func(r *Request) *place[Request] { return &r.place }}
 	h.timeWait = lookup[timeWait]{hashKey: key.long(0), place: func(w *timeWait) *place[timeWait] { return &w.place }}
 	h.icmpLimit = ip.NewLimiter(h.rand)
 	h.resetLimit = ip.NewLimiterOf(h.rand, resetsPerSecond, resetsBurst, resetsPerDestSecond, resetsPerDestBurst)
@@ -205,7 +210,7 @@ func (h *Host) Ready() (c *tcp.Conn, events tcp.Events, ok bool) {
 
 // Resting reports whether Ready, Poll and TakeRedirects have nothing to give.
 func (h *Host) Resting() bool {
-	return h.changed.len() == 0 && h.ready.len() == 0 &&
+	return h.changed.len() == 0 && h.asked.len() == 0 && h.ready.len() == 0 &&
 		h.output.len() == 0 && h.replies.len() == 0 && len(h.redirects) == 0
 }
 
@@ -280,6 +285,10 @@ func (h *Host) Shutdown(now clock.Time) {
 		h.forget(h.timeWaitFirst)
 	}
 	clear(h.listeners)
+	h.forwardings = nil
+	for _, r := range h.requests.all() {
+		h.endRequest(r)
+	}
 	h.frags.Clear()
 	for h.replies.len() > 0 {
 		r := h.replies.pop()
@@ -301,6 +310,9 @@ func (h *Host) SetParams(p tcp.Params) {
 	h.dialled, h.dialledShared = api.FlowConfig{}, sharing{}
 	for port, old := range h.listeners {
 		h.listeners[port] = h.newListening(old.Listener, old)
+	}
+	for _, f := range h.forwardings {
+		f.listening = h.newListening(&f.Listener, f.listening)
 	}
 }
 
@@ -353,7 +365,7 @@ func (h *Host) Packet(now clock.Time, p *link.Packet) {
 		h.reportFault(now, &pkt, &flaw, b)
 	case !loop && (!h.routes.AcceptableSource(pkt.Src) || pkt.Dst.IsLoopback()) && !fault.On("martian-source-accepted"):
 		h.drop(api.DropMartian)
-	case !h.routes.IsOwn(pkt.Dst) && !(fault.On("multicast-destination-accepted") && (pkt.Dst.IsMulticast() || h.routes.IsBroadcast(pkt.Dst))) &&
+	case !h.routes.IsOwn(pkt.Dst) && !h.forwards(&pkt) && !(fault.On("multicast-destination-accepted") && (pkt.Dst.IsMulticast() || h.routes.IsBroadcast(pkt.Dst))) &&
 		!(fault.On("foreign-destination-accepted") && !pkt.Dst.IsMulticast() && !h.routes.IsBroadcast(pkt.Dst)):
 		// Broadcasts and multicasts too: no TCP, no answer (RFC 9293, section
 		// 3.9.2.3, MUST-57; RFC 1122, section 3.2.2.6).

@@ -56,6 +56,10 @@ func (h *Host) icmp(now clock.Time, pkt *ip.Packet, p *link.Packet) {
 	}
 	switch {
 	case pkt.Is6() && m.Type == wire.ICMPv6Echo, !pkt.Is6() && m.Type == wire.ICMPv4Echo:
+		if !h.routes.IsOwn(pkt.Dst) { // forwarded: whether that host is up is not for us to say
+			h.drop(api.DropNotForUs)
+			return
+		}
 		h.echo(pkt, p, m)
 	case isICMPError(pkt.Is6(), m.Type):
 		h.icmpError(now, pkt, m, msg[wire.ICMPHeaderLen:])

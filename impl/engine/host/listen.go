@@ -112,6 +112,11 @@ func (h *Host) Unlisten(now clock.Time, l *Listener) {
 		}
 	}
 	delete(h.listeners, l.Port)
+	h.abortHalfOpens(now, ln)
+}
+
+// abortHalfOpens resets the half-open connections of ln.
+func (h *Host) abortHalfOpens(now clock.Time, ln *listening) {
 	for ; ln != nil; ln = ln.before {
 		for i := range ln.lanes {
 			for q := ln.lanes[i].first; q != nil; q = ln.lanes[i].first {

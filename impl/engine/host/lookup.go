@@ -70,6 +70,17 @@ func (l *lookup[T]) remove(t *T) {
 	}
 }
 
+// all returns everything that is in, in no order that means anything.
+func (l *lookup[T]) all() []*T {
+	ts := make([]*T, 0, l.n)
+	for _, t := range l.buckets {
+		for ; t != nil; t = l.place(t).next {
+			ts = append(ts, t)
+		}
+	}
+	return ts
+}
+
 func (l *lookup[T]) resize(n int) {
 	old := l.buckets
 	l.buckets = make([]*T, n)

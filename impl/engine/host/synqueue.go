@@ -21,6 +21,7 @@ type halfOpen struct {
 	listener     *listening
 	label        uint32 // IPv6 flow label
 	loop         bool
+	request      *Request  // that was accepted, or nil
 	older, newer *halfOpen // in the SYN queue of the Host
 	prev, next   *halfOpen // among those of the listener whose SYN-ACK went out as often
 }
@@ -85,6 +86,9 @@ func (h *Host) enqueue(l *listening, id *identity, loop bool) *halfOpen {
 func (h *Host) dequeue(q *halfOpen) {
 	l := q.listener
 	h.halfOpens.remove(q)
+	if q.request != nil {
+		h.endRequest(q.request)
+	}
 	if q.older != nil {
 		q.older.newer = q.newer
 	} else {
@@ -177,6 +181,9 @@ func (l *listening) due(h *Host, now clock.Time) {
 			}
 			verdict := l.responder.Timeout(now, &q.state, &h.out)
 			if verdict == tcp.HalfOpenForget {
+				if q.request != nil {
+					q.request.timedOut = true
+				}
 				h.dequeue(q)
 				continue
 			}
@@ -216,8 +223,16 @@ func (h *Host) halfOpenSegment(now clock.Time, q *halfOpen, local, remote netip.
 			return
 		}
 		id, state := identity{key: q.place.key, label: q.label}, q.state
+		r := q.request
+		q.request = nil // it has come true
 		h.dequeue(q)
-		h.accept(now, l, &id, &state, local, remote, s)
+		if c := h.accept(now, l, &id, &state, local, remote, s); r != nil {
+			if c != nil {
+				c.User = r.User
+			} else {
+				h.endRequest(r)
+			}
+		}
 	}
 }
 
@@ -236,8 +251,9 @@ func (h *Host) takePlaces(l *listening) bool {
 	return false
 }
 
-// accept makes a connection of what was half-open: s completes its handshake.
-func (h *Host) accept(now clock.Time, l *listening, id *identity, state *tcp.HalfOpen, local, remote netip.AddrPort, s *tcp.Segment) {
+// accept makes a connection of what was half-open: s completes its handshake. It
+// returns nil if that did not last.
+func (h *Host) accept(now clock.Time, l *listening, id *identity, state *tcp.HalfOpen, local, remote netip.AddrPort, s *tcp.Segment) *tcp.Conn {
 	cfg, e := h.config(now, local, remote, id, h.optionsOf(l.Listener), &l.shared)
 	conn := l.responder.Accept(now, cfg, state)
 	e.listener, e.phase = l, open
@@ -249,9 +265,10 @@ func (h *Host) accept(now clock.Time, l *listening, id *identity, state *tcp.Hal
 		conn.ReleaseBuffers()
 		conn.TakeEvents()
 		h.remove(e)
-		return
+		return nil
 	}
 	h.stats.Accepted++
+	return conn
 }
 
 // halfOpenError takes in an ICMP error about our SYN-ACK. None ends the connection

@@ -46,6 +46,7 @@ type entry struct {
 
 	label    uint32 // IPv6 flow label (RFC 6437)
 	loop     bool   // to an address of our own
+	foreign  bool   // the local address is not ours
 	fragment bool   // the path carries less than our floor: send without DF
 
 	pathExpires clock.Time // when the path MTU is to be tried again; clock.Never if it is the link's
@@ -125,6 +126,10 @@ func sameOptions(a, b *api.FlowConfig) bool {
 func (h *Host) insert(e *entry, c *tcp.Conn) {
 	e.conn = c
 	c.Owner = e
+	if len(h.forwardings) > 0 && !h.routes.IsOwn(c.Local().Addr()) {
+		e.foreign = true
+		h.foreign++
+	}
 	h.conns.add(e)
 	if e.older = h.last; e.older != nil {
 		e.older.newer = e
@@ -141,6 +146,9 @@ func (h *Host) remove(e *entry) {
 		return
 	}
 	e.removed = true
+	if e.foreign {
+		h.foreign--
+	}
 	if !fault.On("flows-uncounted") {
 		h.budget.flows.Add(-1)
 	}
