@@ -172,11 +172,12 @@ type Fixed struct {
 type Service struct {
 	Name        string   `mapstructure:"name" required:"true" name:"true" doc:"Name of the service: lower-case letters, digits and '-'."`
 	Stack       string   `mapstructure:"stack" required:"true" doc:"Stack that it runs on."`
-	Handler     string   `mapstructure:"handler" required:"true" oneof:"echo|discard|chargen|http|proxy|forward" doc:"echo, discard, chargen: RFC 862, 863, 864; http: files, or a status page; proxy: from the stack to an address of the host's network; forward: from an address of the host through the stack."`
+	Handler     string   `mapstructure:"handler" required:"true" oneof:"echo|discard|chargen|http|proxy|forward" doc:"echo, discard, chargen: RFC 862, 863, 864; http: files, or a status page; proxy: from the stack to an address of the host's network; forward: from an address of the host through the stack (from, to), or from the stack to wherever the connection was going (prefixes)."`
 	Listen      Endpoint `mapstructure:"listen" doc:"Port in the stack, or one of its addresses and a port. For every handler but forward."`
 	Connections int      `mapstructure:"connections" default:"1024" min:"1" max:"1000000" doc:"Most connections at once; more have to wait."`
 	Root        string   `mapstructure:"root" doc:"Directory that http serves, from the working directory of the daemon if it is relative. Without it http serves the built-in status page."`
 	Upload      bool     `mapstructure:"upload" default:"false" doc:"Let http store files under root, by PUT or POST. The directory is made if it does not exist."`
 	To          AddrPort `mapstructure:"to" default:"off" doc:"Where proxy (in the host's network) or forward (in the stack's) leads."`
 	From        AddrPort `mapstructure:"from" default:"off" doc:"Address and port of the host that forward listens on."`
+	Prefixes    []Prefix `mapstructure:"prefixes" doc:"Addresses beyond the stack's own to which forward takes connections, as in [0.0.0.0/0, '::/0']. Each is carried on to its destination by the host's network, which must not route it back into the stack; the destination is dialled first. In place of from and to."`
 }

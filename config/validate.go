@@ -319,22 +319,32 @@ func (v *validator) services() {
 		if st == nil {
 			v.fail(path+".stack", key+".stack", "there is no stack %q%s", s.Stack, suggest(s.Stack, v.cfg.stackNames()))
 		}
+		transparent := s.Handler == "forward" && len(s.Prefixes) > 0
 		for _, k := range []struct {
 			name     string
 			present  bool
 			wants    bool
 			required bool
 		}{
+			{"prefixes", len(s.Prefixes) > 0, s.Handler == "forward", false},
 			{"listen", s.Listen != Endpoint{}, s.Handler != "forward", true},
-			{"from", s.From.IsValid(), s.Handler == "forward", true},
-			{"to", s.To.IsValid(), s.Handler == "forward" || s.Handler == "proxy", true},
+			{"from", s.From.IsValid(), s.Handler == "forward" && !transparent, true},
+			{"to", s.To.IsValid(), s.Handler == "forward" && !transparent || s.Handler == "proxy", true},
 			{"root", s.Root != "", s.Handler == "http", false},
 			{"upload", v.given(path + ".upload"), s.Handler == "http", false},
 		} {
 			if k.wants && k.required && !k.present {
+				if k.name == "from" || k.name == "to" && s.Handler == "forward" {
+					v.fail(path+"."+k.name, key+"."+k.name, "is required for the handler forward, unless it has prefixes")
+					continue
+				}
 				v.fail(path+"."+k.name, key+"."+k.name, "is required for the handler %s", s.Handler)
 			}
 			if !k.wants && (k.present || v.given(path+"."+k.name)) {
+				if transparent {
+					v.fail(path+"."+k.name, key+"."+k.name, "the handler forward does not take it beside prefixes")
+					continue
+				}
 				v.fail(path+"."+k.name, key+"."+k.name, "the handler %s does not take it", s.Handler)
 			}
 		}
