@@ -126,6 +126,7 @@ type FlowStatus struct {
 	SegmentsReceived   uint64 `json:"segments_received"`
 	Retransmits        uint64 `json:"retransmits"`
 	Spurious           uint64 `json:"spurious_retransmits"`
+	ControllerFaults   uint64 `json:"controller_faults"`
 	DupAcks            uint64 `json:"dup_acks"`
 	Timeouts           uint64 `json:"timeouts"`
 	PacingRate         int64  `json:"pacing_bytes_per_second"`
@@ -243,7 +244,7 @@ func NewFlowStatus(stack string, i api.Info) FlowStatus {
 		SACK: i.SACK, Timestamps: i.Timestamps, ECN: i.ECN,
 		BytesSent: i.BytesSent, BytesReceived: i.BytesReceived, BytesAcked: i.BytesAcked,
 		BytesRetransmitted: i.BytesRetransmitted, SegmentsSent: i.SegmentsSent, SegmentsReceived: i.SegmentsReceived,
-		Retransmits: i.Retransmits, Spurious: i.SpuriousRetransmits, DupAcks: i.DupAcks, Timeouts: i.Timeouts,
+		Retransmits: i.Retransmits, Spurious: i.SpuriousRetransmits, ControllerFaults: i.ControllerFaults, DupAcks: i.DupAcks, Timeouts: i.Timeouts,
 		PacingRate: i.PacingRate, DeliveryRate: i.DeliveryRate,
 		Timer: i.Timer, TimerLeft: i.TimerLeft.Microseconds(), Probes: i.KeepaliveProbes,
 		Opened: i.Opened, TTL: i.TTL, DSCP: i.DSCP, NoDelay: i.NoDelay,

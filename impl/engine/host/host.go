@@ -100,10 +100,10 @@ type Host struct {
 
 	dialled       api.FlowConfig // options last dialled with
 	dialledShared sharing
-	forwardings []*forwarding
-	requests    lookup[Request]
-	asked       fifo[*Request] // new, or ended
-	foreign     int            // connections whose local address is not ours
+	forwardings   []*forwarding
+	requests      lookup[Request]
+	asked         fifo[*Request] // new, or ended
+	foreign       int            // connections whose local address is not ours
 
 	timeWait      lookup[timeWait]
 	timeWaitFirst *timeWait // oldest

@@ -104,10 +104,18 @@ func (w fixedWindow) Control() cc.Control {
 	return cc.Control{Cwnd: int64(w), Ssthresh: cc.NoThreshold}
 }
 
-// takeControl asks the controller and holds what it says within bounds.
+// maxSaneWindow is beyond what any path holds: a controller that asks for more has
+// lost its reckoning.
+const maxSaneWindow = 1 << 48
+
+// takeControl asks the controller and holds what it says within bounds. What no
+// controller in its senses says is counted.
 func (c *Conn) takeControl() {
 	k := c.ctl.Control()
-	c.control = pace{k.Pacing, k.Quantum}
+	if k.Cwnd < c.mss || k.Cwnd > maxSaneWindow || k.Ssthresh < 0 || k.Pacing < 0 || k.Quantum < 0 {
+		c.stats.misruled++
+	}
+	c.control = pace{max(k.Pacing, 0), max(k.Quantum, 0)}
 	c.ssthresh = min(max(k.Ssthresh, c.mss), cc.NoThreshold)
 	if !c.engineLeads() {
 		c.cwnd = max(min(k.Cwnd, c.p.MaxWindow), c.mss)

@@ -141,7 +141,7 @@ type connStats struct {
 	segsSent, segsReceived                uint64
 	rexmits                               uint64
 	dupAcks, timeouts, probes, undone     uint32
-	spurious                              uint32
+	spurious, misruled                    uint32 // misruled: answers of the controller that were out of bounds
 	dataSent, dataReceived, outOfOrder    uint32 // segments, in 32 bits as tcp_info has them
 	delivered, deliveredCE, reordered     uint32
 }

@@ -45,7 +45,7 @@ func compareHalfOpen(t *testing.T, rng *rand.Rand) string {
 	now := clock.Time(rng.Int64N(int64(time.Hour)))
 	var counts [2]Counters
 	cfg := Config{
-		Params: &Params{NoSACK: rng.IntN(4) == 0, NoTimestamps: rng.IntN(4) == 0, NoWindowScale: rng.IntN(4) == 0, ECN: ECNPolicy(rng.IntN(3))},
+		Params: &Params{NoSACK: rng.IntN(4) == 0, NoTimestamps: rng.IntN(4) == 0, NoWindowScale: rng.IntN(4) == 0, ECN: ECNPolicy(rng.IntN(3)), Like: &Emulation{SynAckRetries: rng.IntN(9)}},
 		Local:  netip.MustParseAddrPort("10.0.0.1:80"), Remote: netip.MustParseAddrPort("10.0.0.2:1000"),
 		ISS: rng.Uint32(), TSOffset: rng.Uint32(), LinkMTU: 1500, Controller: renoFactory{}, Rand: rng, Counters: &counts[0],
 	}

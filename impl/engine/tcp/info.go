@@ -83,6 +83,7 @@ func (c *Conn) segmentInfo(i *api.Info) {
 		i.CongestionState = phaseNames[c.phase]
 	}
 	i.Probes = uint64(c.stats.probes)
+	i.ControllerFaults = uint64(c.stats.misruled)
 	i.DataSegmentsSent, i.DataSegmentsReceived = uint64(c.stats.dataSent), uint64(c.stats.dataReceived)
 	i.DeliveredSegments, i.DeliveredCE = uint64(c.stats.delivered), uint64(c.stats.deliveredCE)
 	i.OutOfOrderSegments, i.ReorderingSeen = uint64(c.stats.outOfOrder), uint64(c.stats.reordered)
