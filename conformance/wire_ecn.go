@@ -66,7 +66,10 @@ func (c *Conn) pump(flights int) (op *Op[error], segs []*Segment, bytes int) {
 
 // bulk are options for pump.
 func bulk(h Hello) Hello {
-	h.MSS, h.Scale, h.RTT = 1000, 7, roundTrip
+	h.MSS, h.Scale = 1000, 7
+	if h.RTT == 0 {
+		h.RTT = roundTrip
+	}
 	if h.TS {
 		h.MSS = 1012
 	}

@@ -107,7 +107,7 @@ var selectiveCases = []Case{
 			c := t.Lab(nil).Accept(Hello{MSS: 1000, SACK: true})
 			n := 1000 * t.size(2, 8)
 			c.Written(n)
-			c.GotData(0, uint32(n)+1)
+			c.GotData(paced, uint32(n)+1)
 			c.Send(ACK, Ack(1), SACKed(1, uint32(n)+1))
 			c.Got(time.Minute, "the first segment again", c.at(1))
 			c.rcv = 1001
@@ -160,10 +160,10 @@ var selectiveCases = []Case{
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{MSS: 1000, SACK: true})
 			c.Written(3000)
-			c.GotData(0, 3001)
+			c.GotData(paced, 3001)
 			c.AckAll()
 			c.Written(5000)
-			c.GotData(0, 8001)
+			c.GotData(paced, 8001)
 			for range 5 {
 				c.Send(ACK, Ack(3001), SACKed(uint32(1+1000*t.rand.IntN(3)), 3001))
 			}
