@@ -39,8 +39,14 @@ func newKernelOnWire(env *conformance.Env) (api.Stack, error) {
 		return nil, err
 	}
 	k := &kernelOnWire{ns: ns, link: env.Link}
+	flow := env.Flow
+	if flow.Congestion == "" {
+		// Linux's own choice, whatever that of the machine is. A namespace inherits the
+		// latter, and may not be set to a controller that users may not have.
+		flow.Congestion = "cubic"
+	}
 	err = ns.do(func() (err error) {
-		k.Stack, err = kernel.New(kernel.Config{Addresses: env.Addresses, Flow: env.Flow})
+		k.Stack, err = kernel.New(kernel.Config{Addresses: env.Addresses, Flow: flow})
 		return err
 	})
 	if err == nil {
