@@ -781,7 +781,7 @@ var cancelCases = []Case{
 		},
 	},
 	{
-		ID: "contract/O2-cancel-many", Source: "O2", Title: "Cancelled dials leave nothing", Needs: Wire,
+		ID: "contract/O2-cancel-many", Source: "O2", Title: "Cancelled dials leave nothing", Needs: Wire | VirtualTime,
 		Clause: "Of many dials cancelled at random instants each gives a flow that works, or its context's cause and nothing else; no connection is left over.",
 		Run: func(t *T) {
 			p := t.Pair(nil)

@@ -311,6 +311,7 @@ var ecnCases = []Case{
 	},
 	{
 		ID: "rfc3168/6.1.4-ack", Level: OnWire, Source: "RFC 3168 section 6.1.4", Title: "A pure ACK is not ECT", Needs: ECN,
+		Real:   30 * time.Second,
 		Clause: "Segments without data carry no ECN codepoint; data do.",
 		Run: func(t *T) {
 			c := t.Lab(nil).acceptECN(Hello{SACK: true, Flow: api.FlowConfig{Keepalive: api.KeepaliveConfig{After: 20 * time.Second, Interval: 5 * time.Second, Probes: 5}}})

@@ -70,7 +70,7 @@ var rackCases = []Case{
 		},
 	},
 	{
-		ID: "rfc8985/6.2-reorder", Level: OnWire, Source: "RFC 8985 section 6.2", Title: "What is late by less than the reordering window is not sent again", Needs: RACK,
+		ID: "rfc8985/6.2-reorder", Level: OnWire, Source: "RFC 8985 section 6.2", Title: "What is late by less than the reordering window is not sent again", Needs: RACK | VirtualTime,
 		Clause: "After reordering has been seen, even many reports of later segments bring no retransmission if the missing one is acknowledged within a quarter of the round trip.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(bulk(Hello{SACK: true, RTT: trainRTT}))
@@ -156,7 +156,7 @@ var rackCases = []Case{
 		},
 	},
 	{
-		ID: "rfc8985/6.2-karn", Level: OnWire, Source: "RFC 8985 section 6.2", Title: "The original's ACK is not the retransmission's", Needs: RACK,
+		ID: "rfc8985/6.2-karn", Level: OnWire, Source: "RFC 8985 section 6.2", Title: "The original's ACK is not the retransmission's", Needs: RACK | VirtualTime,
 		Clause: "An ACK that comes too soon after a retransmission to be its own does not make everything that was sent before it lost.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(bulk(Hello{SACK: true, RTT: trainRTT}))
@@ -361,12 +361,12 @@ var windowLawCases = []Case{
 		},
 	},
 	{
-		ID: "rfc9438/4.2-growth", Level: OnWire, Source: "RFC 9438 section 4.2, 4.4, 4.5", Title: "The window grows no faster than the curve", Needs: Cubic | SACK,
+		ID: "rfc9438/4.2-growth", Level: OnWire, Source: "RFC 9438 section 4.2, 4.4, 4.5", Title: "The window grows no faster than the curve", Needs: Cubic | SACK | VirtualTime,
 		Clause: "After a loss each flight is below the cubic function a round trip ahead, or what Reno would send, and below one and a half times the one before.",
 		Run:    func(t *T) { t.cubicGrowth(true) },
 	},
 	{
-		ID: "rfc9438/4.3-reno", Level: OnWire, Source: "RFC 9438 section 4.3", Title: "The window grows no slower than Reno's", Needs: Cubic | SACK,
+		ID: "rfc9438/4.3-reno", Level: OnWire, Source: "RFC 9438 section 4.3", Title: "The window grows no slower than Reno's", Needs: Cubic | SACK | VirtualTime,
 		Clause: "After a loss each flight is at least what a sender with the same reduction and additive growth would send.",
 		Run:    func(t *T) { t.cubicGrowth(false) },
 	},

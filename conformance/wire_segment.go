@@ -546,6 +546,7 @@ var handshakeCases = []Case{
 	},
 	{
 		ID: "rfc9293/3.10.7.3-syn-sent-ack", Level: OnWire, Source: "RFC 9293 section 3.10.7.3", Title: "SYN-SENT: an unacceptable ACK is reset",
+		Real:   30 * time.Second,
 		Clause: "An ACK of something never sent is answered by <SEQ=SEG.ACK><CTL=RST>, unless it is a RST; the dial goes on.",
 		Run: func(t *T) {
 			w := t.Lab(nil)

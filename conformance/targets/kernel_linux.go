@@ -3,8 +3,11 @@ package targets
 import (
 	"context"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/link"
@@ -60,6 +63,16 @@ func newKernelOnWire(env *conformance.Env) (api.Stack, error) {
 		return nil, err
 	}
 	return k, nil
+}
+
+// version is what uname(2) says of the kernel, without what its builder has appended.
+func version() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return "Linux"
+	}
+	release, _, _ := strings.Cut(unix.ByteSliceToString(u.Release[:]), "-")
+	return "Linux " + release
 }
 
 // farewell is how long the device stays: what the kernel has sent last is still in it.
