@@ -187,11 +187,11 @@ var rackCases = []Case{
 				c.train(n)
 				start, rto := t.clk.Now(), max(c.Flow.Info().RTO, time.Second)
 				s := c.Got(5*time.Second, "probe", hasData)
-				d, least, most := s.At.Sub(start), 3*trainRTT/2, 4*trainRTT
+				d, least, most := s.At.Sub(start), 3*trainRTT/2, t.late(4*trainRTT)
 				if n == 1 {
 					most += 200 * time.Millisecond
 				}
-				if d < least || d > most || d > rto {
+				if d < least || d > most || d > t.late(rto) {
 					t.Fatalf("%d segments out, round trip %v: the probe came after %v", n, trainRTT, d)
 				}
 				c.AckAll()

@@ -178,7 +178,7 @@ var selectiveCases = []Case{
 		},
 	},
 	{
-		ID: "rfc3042/2-sack", Level: OnWire, Source: "RFC 3042 section 2", Title: "With SACK a duplicate ACK without news sends nothing", Needs: SACK,
+		ID: "rfc3042/2-sack", Level: OnWire, Source: "RFC 3042 section 2", Title: "With SACK a duplicate ACK without news sends nothing", Needs: SACK | VirtualTime,
 		Clause: "Duplicate ACKs with no block, or with one that is known, let no new segment out; one that reports more does.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(bulk(Hello{SACK: true}))

@@ -21,9 +21,7 @@ var segmentCases = []Case{
 				from := c.rcv
 				c.Drain(100 * time.Millisecond) // a whole flight, while nothing is acknowledged
 				most = max(most, c.rcv-from)
-				if c.rcv == from {
-					t.Fatalf("nothing sent after everything was acknowledged, at %d", from)
-				}
+				c.GotData(0, from+1) // everything had been acknowledged
 				c.AckAll()
 			}
 			t.ok("write", op.Wait())

@@ -225,12 +225,6 @@ func (Kernel) Deviations() []conformance.Deviation {
 			Failure: "duplicate ACKs for",
 		},
 		{
-			Case:    "rfc5681/3.1-halve",
-			Reason:  "without SACK a burst of duplicate ACKs for one loss leaves the window as it was, and no ssthresh",
-			Source:  "seen with Linux 6.18, reno and cubic; RFC 5681 section 3.2 differs",
-			Failure: "bytes in flight after a loss",
-		},
-		{
 			Case:    "rfc9293/MUST-63",
 			Reason:  "a SYN from the network's broadcast address is answered",
 			Source:  "a TUN device has no broadcast address: it is point to point",
