@@ -881,7 +881,7 @@ var pressedCases = []Case{
 				gs = append(gs, p.Accept(s))
 			}
 			for _, op := range several(t, "dial", 4, func(int) error { _, err := p.A.Dial(t.Bound(), s.Addr, nil); return err }) {
-				t.is("dial beyond the limit", op.WaitFor(t.short()), api.ErrNoMemory)
+				t.is("dial beyond the limit", op.WaitFor(t.late(t.short())), api.ErrNoMemory)
 			}
 			for i := range fs {
 				p.Echo(fs[i], gs[i])

@@ -110,7 +110,7 @@ var rackCases = []Case{
 		},
 	},
 	{
-		ID: "rfc8985/6.2-dsack", Level: OnWire, Source: "RFC 8985 section 6.2", Title: "Reports of duplicates widen the reordering window", Needs: RACK,
+		ID: "rfc8985/6.2-dsack", Level: OnWire, Source: "RFC 8985 section 6.2", Title: "Reports of duplicates widen the reordering window", Needs: RACK | VirtualTime,
 		Clause: "After needless retransmissions that the peer reports as duplicates, a segment is given more time than before.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(bulk(Hello{SACK: true, RTT: trainRTT}))
@@ -332,7 +332,7 @@ func (c *Conn) seenReordering() {
 // windowLawCases are RFC 9438 and RFC 9937.
 var windowLawCases = []Case{
 	{
-		ID: "rfc9438/4.6-beta", Level: OnWire, Source: "RFC 9438 section 4.6", Title: "A loss multiplies the window by 0.7", Needs: Cubic | SACK,
+		ID: "rfc9438/4.6-beta", Level: OnWire, Source: "RFC 9438 section 4.6", Title: "A loss multiplies the window by 0.7", Needs: Cubic | SACK | VirtualTime,
 		Clause: "The flight after a recovery is seven tenths of the one that met the loss, to within a segment or two.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(bulk(Hello{SACK: true}))

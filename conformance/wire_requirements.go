@@ -188,9 +188,7 @@ var headerCases = []Case{
 				from := c.rcv
 				c.Drain(50 * time.Millisecond)
 				most = max(most, c.rcv-from)
-				if c.rcv == from {
-					t.Fatalf("the stream stops at %d", c.rcv)
-				}
+				c.GotData(0, from+1) // the stream does not stop
 				for rel := from + 1460; rel < c.rcv; rel += 2920 {
 					c.Send(ACK, Ack(rel))
 				}
@@ -888,9 +886,7 @@ var reportCases = []Case{
 				if i := c.Flow.Info(); i.Congestion == "" || int64(c.rcv-from) > i.Cwnd+1000 {
 					t.Fatalf("%d bytes in flight, window %d, controller %q", c.rcv-from, i.Cwnd, i.Congestion)
 				}
-				if c.rcv == from {
-					t.Fatalf("the stream stops at %d", c.rcv)
-				}
+				c.GotData(0, from+1) // the stream does not stop
 				c.AckAll()
 			}
 			t.ok("write", op.Wait())
