@@ -107,7 +107,7 @@ var selectiveCases = []Case{
 			c := t.Lab(nil).Accept(Hello{MSS: 1000, SACK: true})
 			n := 1000 * t.size(2, 8)
 			c.Written(n)
-			c.GotData(0, uint32(n)+1)
+			c.GotData(paced, uint32(n)+1)
 			c.Send(ACK, Ack(1), SACKed(1, uint32(n)+1))
 			c.Got(time.Minute, "the first segment again", c.at(1))
 			c.rcv = 1001
@@ -160,10 +160,10 @@ var selectiveCases = []Case{
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{MSS: 1000, SACK: true})
 			c.Written(3000)
-			c.GotData(0, 3001)
+			c.GotData(paced, 3001)
 			c.AckAll()
 			c.Written(5000)
-			c.GotData(0, 8001)
+			c.GotData(paced, 8001)
 			for range 5 {
 				c.Send(ACK, Ack(3001), SACKed(uint32(1+1000*t.rand.IntN(3)), 3001))
 			}
@@ -178,7 +178,7 @@ var selectiveCases = []Case{
 		},
 	},
 	{
-		ID: "rfc3042/2-sack", Level: OnWire, Source: "RFC 3042 section 2", Title: "With SACK a duplicate ACK without news sends nothing", Needs: SACK,
+		ID: "rfc3042/2-sack", Level: OnWire, Source: "RFC 3042 section 2", Title: "With SACK a duplicate ACK without news sends nothing", Needs: SACK | VirtualTime,
 		Clause: "Duplicate ACKs with no block, or with one that is known, let no new segment out; one that reports more does.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(bulk(Hello{SACK: true}))
@@ -336,6 +336,7 @@ var congestionCases = []Case{
 		ID: "rfc5681/3.1-ssthresh-once", Level: OnWire, Source: "RFC 5681 section 3.1", Title: "Backoff does not lower the threshold again", Needs: LossBased | FlowInfo,
 		Clause: "A segment that times out again and again leaves ssthresh where the first timeout set it.",
 		Run: func(t *T) {
+			t.Takes(time.Minute)
 			c := t.Lab(nil).Accept(bulk(Hello{}))
 			_, segs, _ := c.pump(1)
 			first := int64(0)
@@ -498,7 +499,7 @@ var congestionCases = []Case{
 				c.Send(ACK, Ack(from), SACKed(from+1000, rel))
 			}
 			c.Drain(0)
-			if s := c.Flow.Info().Ssthresh; s != threshold {
+			if s := c.Flow.Info().Ssthresh; s != 0 && s < threshold { // 0: they undid the timeout (RFC 5682)
 				t.Fatalf("ssthresh went from %d to %d by reports after a timeout", threshold, s)
 			}
 			c.AckAll()
