@@ -226,7 +226,7 @@ func TestHeavyModulesStayOut(t *testing.T) {
 // and every congestion controller.
 func isPure(self string) bool {
 	switch self {
-	case "impl/engine/tcp", "impl/engine/host", "impl/engine/ip", "impl/engine/wire":
+	case "impl/engine/tcp", "impl/engine/host", "impl/engine/ip", "impl/engine/neigh", "impl/engine/wire":
 		return true
 	}
 	return matches("impl/...", self) && !matches("impl/engine/...", self) && !matches("impl/kernel/...", self)
