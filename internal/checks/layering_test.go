@@ -94,6 +94,8 @@ var rules = []rule{
 	// Any other package of impl is a congestion controller.
 	{"impl/...", []string{"api/cc"}},
 
+	{"link/internal/tuntap", []string{"api/...", "link/internal/virtio", "golang.org/x/sys/unix"}},
+	{"link/internal/virtio", []string{"api/link"}},
 	{"link/internal/...", nil},
 	{"link/tun/setup/...", []string{"api/...", "github.com/vishvananda/netlink/...", "github.com/vishvananda/netns", "golang.org/x/sys/unix"}},
 	{"link/tun/...", []string{"api/...", "link/internal/...", "golang.org/x/sys/unix"}},
@@ -209,7 +211,7 @@ var heavyModules = []string{
 func TestHeavyModulesStayOut(t *testing.T) {
 	for _, p := range list(t, "linux") {
 		self, _ := ours(p.ImportPath)
-		if !slices.ContainsFunc([]string{"api/...", "impl/...", "link/pipe", "link/sim", "link/tun"}, func(pattern string) bool { return matches(pattern, self) }) {
+		if !slices.ContainsFunc([]string{"api/...", "impl/...", "link/pipe", "link/sim", "link/tun", "link/tap", "link/packet"}, func(pattern string) bool { return matches(pattern, self) }) {
 			continue
 		}
 		for _, dep := range p.Deps {
