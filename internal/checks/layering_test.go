@@ -94,11 +94,13 @@ var rules = []rule{
 	// Any other package of impl is a congestion controller.
 	{"impl/...", []string{"api/cc"}},
 
-	{"link/internal/tuntap", []string{"api/...", "link/internal/virtio", "golang.org/x/sys/unix"}},
+	{"link/internal/tuntap", []string{"api/...", "link/internal/virtio", "link/internal/pages", "golang.org/x/sys/unix"}},
+	{"link/internal/pages", []string{"api"}},
 	{"link/internal/virtio", []string{"api/link"}},
 	{"link/internal/...", nil},
 	{"link/tun/setup/...", []string{"api/...", "github.com/vishvananda/netlink/...", "github.com/vishvananda/netns", "golang.org/x/sys/unix"}},
 	{"link/tun/...", []string{"api/...", "link/internal/...", "golang.org/x/sys/unix"}},
+	{"link/packet", []string{"api/...", "link/internal/...", "golang.org/x/sys/unix"}},
 	{"link/pcap", []string{"api/...", "link/internal/...", "github.com/google/gopacket/..."}},
 	{"link/sim", []string{"api/...", "link/internal/...", "link/impair"}},
 	{"link/...", []string{"api/...", "link/internal/..."}},

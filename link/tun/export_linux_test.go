@@ -1,11 +1,14 @@
 package tun
 
-import "github.com/sluicenet/sluice/link/internal/tuntap"
+import (
+	"github.com/sluicenet/sluice/link/internal/pages"
+	"github.com/sluicenet/sluice/link/internal/tuntap"
+)
 
 const (
 	devNetTun = tuntap.DevNetTun
-	smallPage = tuntap.SmallPage
-	copyLimit = tuntap.CopyLimit
+	smallPage = pages.Small
+	copyLimit = pages.CopyLimit
 )
 
 var setInterface = tuntap.SetInterface

@@ -12,17 +12,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/link"
+	"github.com/sluicenet/sluice/link/internal/pages"
 	"github.com/sluicenet/sluice/link/internal/virtio"
 )
 
 // Implementation constants.
 const (
-	batchSize = 64       // packets handed to recv at a time
-	SmallPage = 2 << 10  // where the beginning of every packet is read to
-	bigPage   = 64 << 10 // and where the rest of a longer one
-	CopyLimit = 16 << 10 // a rest up to this long is copied into a page of its size
+	batchSize = 64 // packets handed to recv at a time
 
 	// maxPieces is how many slices one writev may have: IOV_MAX.
 	maxPieces = 1024
@@ -60,8 +57,7 @@ type queue struct {
 	// The reading goroutine's.
 	fillFunc  func(fd uintptr) bool
 	header    [virtio.HeaderLen]byte
-	small     *api.Buffer // to be read into next, or nil
-	big       *api.Buffer
+	slot      pages.Slot // to be read into next
 	batch     []link.Packet
 	readIOV   [3][]byte
 	readError error // for good
@@ -175,11 +171,7 @@ func (q *queue) read(recv func(batch []link.Packet)) {
 			break
 		}
 	}
-	for _, page := range []*api.Buffer{q.small, q.big} {
-		if page != nil {
-			page.Release()
-		}
-	}
+	q.slot.Release()
 	err := q.readError
 	close(q.done)
 	if err != nil && q.onError != nil {
@@ -208,15 +200,10 @@ func (q *queue) checkAlive() {
 // returns false to wait for more.
 func (q *queue) fill(fd uintptr) bool {
 	for failures := 0; len(q.batch) < batchSize && q.readError == nil; {
-		if q.small == nil {
-			q.small = api.Alloc(SmallPage)
-		}
-		if q.big == nil {
-			q.big = api.Alloc(bigPage)
-		}
-		iov := append(q.readIOV[:0], q.small.Bytes(), q.big.Bytes())
+		small, big := q.slot.Space()
+		iov := append(q.readIOV[:0], small, big)
 		if q.headerLen > 0 {
-			iov = append(q.readIOV[:0], q.header[:], q.small.Bytes(), q.big.Bytes())
+			iov = append(q.readIOV[:0], q.header[:], small, big)
 		}
 		n, err := unix.Readv(int(fd), iov)
 		switch {
@@ -252,29 +239,13 @@ func (q *queue) received(n int) {
 	var o link.Offload
 	if q.headerLen > 0 {
 		var ok bool
-		if o, ok = virtio.Parse(q.header[:], q.small.Bytes()[:min(n, SmallPage)], n, q.l2); !ok {
+		if o, ok = virtio.Parse(q.header[:], q.slot.Head(n), n, q.l2); !ok {
 			q.dropsIn.Add(1)
 			return
 		}
 	}
-	p := link.Packet{Offload: o}
-	if n <= SmallPage {
-		q.small.Trim(0, n)
-		p.Payload = []api.Buffer{*q.small}
-	} else {
-		rest := q.big
-		rest.Trim(0, n-SmallPage)
-		if rest.Len() <= CopyLimit {
-			c := api.CopyBuffer(rest.Bytes())
-			rest.Release()
-			rest = c
-		}
-		p.Payload = []api.Buffer{*q.small, *rest}
-		q.big = nil
-	}
-	q.small = nil
 	q.bytesIn.Add(uint64(n))
-	q.batch = append(q.batch, p)
+	q.batch = append(q.batch, link.Packet{Payload: q.slot.Take(n), Offload: o})
 }
 
 var errPacketInfo = errors.New("packet information stands before each packet: whoever opens the inherited descriptor must set IFF_NO_PI")
@@ -282,7 +253,7 @@ var errPacketInfo = errors.New("packet information stands before each packet: wh
 // hasPacketInfo reports whether a struct tun_pi stands before what was read.
 // TUNGETIFF does not tell: it shows IFF_NOFILTER in the same bit as IFF_NO_PI.
 func (q *queue) hasPacketInfo(n int) bool {
-	b := q.small.Bytes()[:min(n, SmallPage)]
+	b := q.slot.Head(n)
 	if len(b) < 5+q.l2 {
 		return false
 	}
