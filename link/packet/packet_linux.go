@@ -65,13 +65,6 @@ func open(cfg Config) (link.Link, error) {
 	if len(face.HardwareAddr) != 6 {
 		return nil, fmt.Errorf("packet: interface %s is not an Ethernet: it has the hardware address %q", face.Name, face.HardwareAddr)
 	}
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if errors.Is(err, unix.EPERM) {
-		return nil, fmt.Errorf("packet: not allowed to open a packet socket: run as root or with CAP_NET_RAW: %w", err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("packet: cannot open a packet socket: %w", err)
-	}
 	s := &socket{onError: cfg.OnError, done: make(chan struct{})}
 	s.attr = link.Attributes{Name: face.Name, Medium: link.Ethernet, MTU: cfg.MTU, HardwareAddr: cfg.HardwareAddr}
 	own := [6]byte(face.HardwareAddr)
@@ -81,8 +74,18 @@ func open(cfg Config) (link.Link, error) {
 	if cfg.MTU == 0 {
 		s.attr.MTU = min(face.MTU, 65535)
 	}
+	if s.attr.MTU > face.MTU {
+		return nil, fmt.Errorf("packet: MTU %d is more than that of interface %s, %d: lower it, or have \"ip link set dev %[2]s mtu %[1]d\" done", s.attr.MTU, face.Name, face.MTU)
+	}
 	if !cfg.NoOffload {
 		s.attr.MaxGSO, s.attr.TxChecksum = 65535, true
+	}
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if errors.Is(err, unix.EPERM) {
+		return nil, fmt.Errorf("packet: not allowed to open a packet socket: run as root or with CAP_NET_RAW: %w", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("packet: cannot open a packet socket: %w", err)
 	}
 	if err := s.setup(fd, face.Index, s.attr.HardwareAddr != own); err != nil {
 		unix.Close(fd)
