@@ -78,7 +78,7 @@ type Tun struct {
 	Device        string   `mapstructure:"device" doc:"Name of the device, created if there is none. By default the kernel chooses one."`
 	FD            int      `mapstructure:"fd" min:"3" doc:"Number of an inherited descriptor of an open device of the kind, instead of device."`
 	Queues        int      `mapstructure:"queues" default:"1" min:"1" max:"256" doc:"Queues of the device, each read by a goroutine of its own; the kernel spreads flows over them."`
-	Offload       string   `mapstructure:"offload" default:"off" oneof:"off|on|auto" doc:"Exchange super-packets and unfinished checksums with the kernel: auto where it can."`
+	Offload       string   `mapstructure:"offload" default:"off" oneof:"off|on|auto|software" doc:"Exchange super-packets and unfinished checksums with the kernel: auto where it can. software: plain packets cross the device, and are cut and merged in front of it."`
 	Up            bool     `mapstructure:"up" default:"true" doc:"Set the device's MTU and addresses and bring it up. Needs CAP_NET_ADMIN. Otherwise that is the administrator's task."`
 	HostAddresses []Prefix `mapstructure:"host_addresses" doc:"Addresses for the kernel's side of the device."`
 }
@@ -93,7 +93,7 @@ type Tap struct {
 type Packet struct {
 	Interface string `mapstructure:"interface" required:"true" doc:"Name of the interface, which exists and is up. The kernel must not have the stack's addresses."`
 	MAC       MAC    `mapstructure:"mac" doc:"Ethernet address of the stack; another than the interface's makes that promiscuous. By default the interface's own."`
-	Offload   string `mapstructure:"offload" default:"on" oneof:"off|on" doc:"Send super-packets and unfinished checksums, for the kernel or the card to finish."`
+	Offload   string `mapstructure:"offload" default:"on" oneof:"off|on|software" doc:"Send super-packets and unfinished checksums, for the kernel or the card to finish. software: cut them before."`
 }
 
 // Replay is a capture that is played.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluicenet/sluice/api/link"
+	"github.com/sluicenet/sluice/link/gso"
 	"github.com/sluicenet/sluice/link/packet"
 	"github.com/sluicenet/sluice/link/pcap"
 	"github.com/sluicenet/sluice/link/pipe"
@@ -86,10 +87,14 @@ func openDevice(l *Link, deps Deps) (link.Link, error) {
 		deps.Logger.Error("the device has failed", "link", l.Name, "error", err)
 	}
 	if l.Driver == "packet" {
-		return packet.Open(packet.Config{
+		x, err := packet.Open(packet.Config{
 			Interface: l.Packet.Interface, HardwareAddr: l.Packet.MAC, MTU: l.MTU,
-			NoOffload: l.Packet.Offload == "off", OnError: onError,
+			NoOffload: l.Packet.Offload != "on", OnError: onError,
 		})
+		if err == nil && l.Packet.Offload == "software" {
+			x = gso.Wrap(x)
+		}
+		return x, err
 	}
 	t := l.kernelDevice()
 	if t == nil {
@@ -109,6 +114,9 @@ func openDevice(l *Link, deps Deps) (link.Link, error) {
 	if err != nil {
 		return nil, err
 	}
+	if t.Offload == "software" {
+		x = gso.Wrap(x)
+	}
 	if t.Up {
 		addrs := make([]netip.Prefix, len(t.HostAddresses))
 		for i, p := range t.HostAddresses {
@@ -121,7 +129,7 @@ func openDevice(l *Link, deps Deps) (link.Link, error) {
 	return x, nil
 }
 
-// offloadModes are the values of the key offload.
+// offloadModes are the values of the key offload; software is off for the device.
 var offloadModes = map[string]tun.OffloadMode{"off": tun.OffloadOff, "on": tun.OffloadOn, "auto": tun.OffloadAuto}
 
 // openReplay opens a capture. The link closes the file.
