@@ -38,6 +38,8 @@ const (
 	DropNoRoute                           // no route to the destination, on sending
 	DropLink                              // the link could not send
 	DropDisconnected                      // the stack has left the network
+	DropNeighbour                         // ARP or neighbour discovery: malformed, unsupported, or unasked for
+	DropUnresolved                        // sent to a neighbour that does not answer, or from an address that is not ours yet
 	NumDropReasons
 )
 
@@ -47,6 +49,7 @@ var dropNames = [NumDropReasons]string{
 	"fragment-timeout", "fragment-limit", "no-listener", "syn-queue", "syn-cookie", "accept-queue",
 	"memory", "unacceptable", "paws", "no-timestamp", "bad-ack", "no-ack", "reset", "syn",
 	"receive-buffer", "closed", "time-wait", "backlog", "no-route", "link", "disconnected",
+	"neighbour", "unresolved",
 }
 
 // String returns the reason's name as it stands in logs and in JSON.

@@ -172,7 +172,7 @@ func (s *System) Status() *Status {
 				PacketsIn: x.PacketsIn, PacketsOut: x.PacketsOut, BytesIn: x.BytesIn, BytesOut: x.BytesOut,
 				DropsIn: x.DropsIn, DropsOut: x.DropsOut, Errors: x.Errors,
 			}
-			if b.cfg.Driver == "tun" {
+			if b.ownName() {
 				ls.Device = a.Name
 			}
 			st.Links = append(st.Links, ls)

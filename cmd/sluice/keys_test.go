@@ -185,6 +185,12 @@ var keyCases = map[string]keyCase{
 	}, see: seeStatus(func(s *config.Status) any { return s.Links[0].Name + " " + s.Links[1].Name }), want: "lab:west lab:east"},
 	"links[].capture": {set: []string{"links.lab.capture=DIR/c.pcapng"}, see: seeCapture, want: "captured"},
 
+	"links[].replay.file":      {set: []string{"links.film.replay.file=DIR/short.pcap"}, see: seeReplay, want: "3 3"},
+	"links[].replay.speed":     {set: []string{"links.film.replay.speed=0"}, see: seeReplay, want: "25 20"},
+	"links[].replay.interface": {set: []string{"links.film.replay.interface=x in"}, see: seeReplay, want: "11 11"},
+	"links[].replay.mac": {base: []string{"links.film.replay.file=DIR/ethernet.pcap"}, set: []string{"links.film.replay.mac=02:00:00:00:00:09"},
+		see: seeReplay, want: "11 11"},
+
 	"links[].sim.delay":  {set: []string{"links.lab.sim.delay=30ms"}, see: dialTime, want: "60ms"},
 	"links[].sim.jitter": {set: []string{"links.lab.sim.jitter=5ms"}, see: arrivals(bulk / 8)},
 	"links[].sim.loss": {set: []string{"links.lab.sim.loss=10%"}, see: nearStack(bulk/8, func(i api.StackInfo) any {
@@ -482,16 +488,29 @@ func seeCapture(t *testing.T, yaml string, set []string) string {
 // sockets or a device of the host.
 func elsewhere(path string) bool {
 	_, service := serviceCases[path]
-	return service || tunKeys[path]
+	return service || deviceKeys[path]
 }
 
-// tunKeys are those of TestKeysOfTUN, which exists on Linux.
-var tunKeys = map[string]bool{
+// deviceKeys are those of TestKeysOfDevices, which exists on Linux.
+var deviceKeys = map[string]bool{
 	"links[].tun.device":         true,
 	"links[].tun.fd":             true,
 	"links[].tun.offload":        true,
 	"links[].tun.up":             true,
 	"links[].tun.host_addresses": true,
+	"links[].tun.queues":         true,
+	"links[].tap.device":         true,
+	"links[].tap.fd":             true,
+	"links[].tap.offload":        true,
+	"links[].tap.up":             true,
+	"links[].tap.host_addresses": true,
+	"links[].tap.queues":         true,
+	"links[].tap.mac":            true,
+	"links[].packet.interface":   true,
+	"links[].packet.mac":         true,
+	"links[].packet.offload":     true,
+
+	"stacks[].duplicate_detection": true,
 }
 
 // TestKeys: no key is read and ignored. For each of them there is a case in
@@ -535,7 +554,7 @@ func TestKeys(t *testing.T) {
 			t.Errorf("there is no key %s", path)
 		}
 	}
-	for path := range tunKeys {
+	for path := range deviceKeys {
 		if !known[path] {
 			t.Errorf("there is no key %s", path)
 		}

@@ -119,6 +119,9 @@ func (s *Stack) SetObserver(o *api.Observer) {
 		sh.reported = sh.host.Stats().Drops
 		sh.exit()
 	}
+	if s.ether != nil {
+		s.ether.observed()
+	}
 	s.observer.Store(o)
 }
 

@@ -24,7 +24,8 @@ import (
 // Stack is an api.Stack in user space.
 type Stack struct {
 	backend   string
-	link      link.Link
+	link      link.Link // of IP packets
+	ether     *ether    // the same, if the link carries Ethernet; or nil
 	clock     clock.Clock
 	log       *slog.Logger
 	addresses []netip.Prefix
@@ -86,6 +87,13 @@ func New(cfg Config) (*Stack, error) {
 		controllers[f.Name()] = f
 	}
 	attrs := cfg.Link.Attributes()
+	if attrs.Medium == link.Ethernet {
+		e, err := newEther(s, &cfg)
+		if err != nil {
+			return nil, err
+		}
+		s.link, s.ether = e, e
+	}
 	for i := range cfg.Shards {
 		sh, err := newShard(s, &host.Config{
 			Params:      cfg.Params,
@@ -119,8 +127,6 @@ func check(cfg *Config) error {
 	switch {
 	case cfg.Link == nil:
 		return configError("Link is missing")
-	case cfg.Link.Attributes().Medium != link.IP:
-		return configError("the link carries Ethernet frames, which this stack does not speak: use a link of IP packets")
 	case len(cfg.Addresses) == 0:
 		return configError("Addresses is empty: a stack needs an address of its own")
 	case len(cfg.Controllers) == 0:
@@ -271,6 +277,9 @@ func (s *Stack) Info() api.StackInfo {
 		for r, n := range st.Drops {
 			info.Drops[r] += n
 		}
+	}
+	if s.ether != nil {
+		s.ether.drops(&info.Drops)
 	}
 	info.Drops[api.DropLink] += s.dropsLink.Load()
 	info.Drops[api.DropDisconnected] += s.dropsAfter.Load()
