@@ -293,7 +293,7 @@ var rackCases = []Case{
 		},
 	},
 	{
-		ID: "rfc8985/7.4-no-loss", Level: OnWire, Source: "RFC 8985 section 7.4", Title: "A probe that repaired nothing reduces nothing", Needs: RACK | LossBased | FlowInfo,
+		ID: "rfc8985/7.4-no-loss", Level: OnWire, Source: "RFC 8985 section 7.4", Title: "A probe that repaired nothing reduces nothing", Needs: RACK | FlowInfo,
 		Clause: "When the original was only late, and the probe is reported as a duplicate, the window stays.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(bulk(Hello{SACK: true, RTT: trainRTT}))
@@ -426,7 +426,7 @@ var windowLawCases = []Case{
 		},
 	},
 	{
-		ID: "rfc9937/6.2-first", Level: OnWire, Source: "RFC 9937 section 6.2", Title: "The first retransmission does not wait", Needs: PRR | SACK | LossBased,
+		ID: "rfc9937/6.2-first", Level: OnWire, Source: "RFC 9937 section 6.2", Title: "The first retransmission does not wait", Needs: PRR | SACK,
 		Clause: "The ACK that finds the loss sends the segment at once, though the window is to be much smaller than what is in flight.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(bulk(Hello{SACK: true}))
