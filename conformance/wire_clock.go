@@ -367,7 +367,7 @@ var pathCases = []Case{
 		Run:    noIncrease,
 	},
 	{
-		ID: "rfc1191/6.4-no-congestion", Level: OnWire, Source: "RFC 1191 section 6.4; RFC 8201 section 5.4", Title: "A packet that was too big is no congestion", Needs: LossBased,
+		ID: "rfc1191/6.4-no-congestion", Level: OnWire, Source: "RFC 1191 section 6.4; RFC 8201 section 5.4", Title: "A packet that was too big is no congestion",
 		Clause: "What was too big goes out again at once, smaller, and the next flight is not smaller than the first was.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{Scale: 7, RTT: roundTrip})

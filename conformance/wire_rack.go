@@ -92,7 +92,7 @@ var rackCases = []Case{
 		},
 	},
 	{
-		ID: "rfc8985/6.2-timer", Level: OnWire, Source: "RFC 8985 section 6.2", Title: "When the reordering window has passed the segment is lost", Needs: RACK,
+		ID: "rfc8985/6.2-timer", Level: OnWire, Source: "RFC 8985 section 6.2", Title: "When the reordering window has passed the segment is lost", Needs: RACK | VirtualTime,
 		Clause: "After reordering has been seen, a segment whose successors are reported goes out again when a quarter of the round trip has passed, though nothing more arrives.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(bulk(Hello{SACK: true, RTT: trainRTT}))
@@ -116,6 +116,7 @@ var rackCases = []Case{
 			c := t.Lab(nil).Accept(bulk(Hello{SACK: true, RTT: trainRTT}))
 			c.seenReordering()
 			var patience []time.Duration
+			window := c.Flow.Info().Cwnd
 			for range 4 {
 				from := c.train(5)
 				t.Sleep(trainRTT)
@@ -127,13 +128,16 @@ var rackCases = []Case{
 				c.Drain(0)
 				c.measured(trainRTT)
 			}
+			if now := c.Flow.Info().Cwnd; t.Has(LossBased|FlowInfo) && now < window*6/10 {
+				t.Fatalf("a window of %d after four losses that were none; it was %d", now, window)
+			}
 			if last := len(patience) - 1; patience[last] < patience[0]*3/2 {
 				t.Fatalf("it waited %v", patience)
 			}
 		},
 	},
 	{
-		ID: "rfc8985/6.2-retransmission", Level: OnWire, Source: "RFC 8985 section 6.2", Title: "A retransmission that is lost is found lost", Needs: RACK,
+		ID: "rfc8985/6.2-retransmission", Level: OnWire, Source: "RFC 8985 section 6.2", Title: "A retransmission that is lost is found lost", Needs: RACK | VirtualTime,
 		Clause: "When something sent after the retransmission is reported and it is not, it goes out once more, without a timeout.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(bulk(Hello{SACK: true}))
@@ -293,7 +297,7 @@ var rackCases = []Case{
 		},
 	},
 	{
-		ID: "rfc8985/7.4-no-loss", Level: OnWire, Source: "RFC 8985 section 7.4", Title: "A probe that repaired nothing reduces nothing", Needs: RACK | LossBased | FlowInfo,
+		ID: "rfc8985/7.4-no-loss", Level: OnWire, Source: "RFC 8985 section 7.4", Title: "A probe that repaired nothing reduces nothing", Needs: RACK | FlowInfo,
 		Clause: "When the original was only late, and the probe is reported as a duplicate, the window stays.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(bulk(Hello{SACK: true, RTT: trainRTT}))
@@ -402,7 +406,7 @@ var windowLawCases = []Case{
 		},
 	},
 	{
-		ID: "rfc9937/6.2-bounded", Level: OnWire, Source: "RFC 9937 section 6.2", Title: "After heavy loss an ACK sends what it delivers, and a segment more", Needs: PRR | SACK | LossBased,
+		ID: "rfc9937/6.2-bounded", Level: OnWire, Source: "RFC 9937 section 6.2", Title: "After heavy loss an ACK sends what it delivers, and a segment more", Needs: VirtualTime | PRR | SACK | LossBased,
 		Clause: "When most of a flight is lost no ACK releases more than it delivers plus one segment: no burst fills the hole.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(bulk(Hello{SACK: true}))
@@ -426,7 +430,7 @@ var windowLawCases = []Case{
 		},
 	},
 	{
-		ID: "rfc9937/6.2-first", Level: OnWire, Source: "RFC 9937 section 6.2", Title: "The first retransmission does not wait", Needs: PRR | SACK | LossBased,
+		ID: "rfc9937/6.2-first", Level: OnWire, Source: "RFC 9937 section 6.2", Title: "The first retransmission does not wait", Needs: PRR | SACK,
 		Clause: "The ACK that finds the loss sends the segment at once, though the window is to be much smaller than what is in flight.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(bulk(Hello{SACK: true}))

@@ -237,7 +237,7 @@ var congestionCases = []Case{
 		},
 	},
 	{
-		ID: "rfc5681/3.1-iw", Level: OnWire, Source: "RFC 5681 section 3.1; RFC 6928 section 2", Title: "The initial window", Needs: LossBased,
+		ID: "rfc5681/3.1-iw", Level: OnWire, Source: "RFC 5681 section 3.1; RFC 6928 section 2", Title: "The initial window",
 		Clause: "The first flight is at most ten segments, and at most 14,600 bytes where a segment is not larger than that; with one round trip more nothing is owed to the handshake.",
 		Run: func(t *T) {
 			w := t.Lab(nil)
@@ -254,7 +254,7 @@ var congestionCases = []Case{
 		},
 	},
 	{
-		ID: "rfc5681/3.1-iw-syn-lost", Level: OnWire, Source: "RFC 5681 section 3.1", Title: "After a lost SYN the first flight is one segment", Needs: LossBased,
+		ID: "rfc5681/3.1-iw-syn-lost", Level: OnWire, Source: "RFC 5681 section 3.1", Title: "After a lost SYN the first flight is one segment",
 		Clause: "Where the SYN or the SYN-ACK had to be retransmitted a second time, only one segment is sent before the first ACK of data.",
 		Run: func(t *T) {
 			w := t.Lab(nil)
@@ -410,7 +410,7 @@ var congestionCases = []Case{
 		},
 	},
 	{
-		ID: "rfc6582/3.2-once", Level: OnWire, Source: "RFC 6582 section 3.2", Title: "Duplicate ACKs of a timeout's retransmissions start nothing", Needs: LossBased,
+		ID: "rfc6582/3.2-once", Level: OnWire, Source: "RFC 6582 section 3.2", Title: "Duplicate ACKs of a timeout's retransmissions start nothing",
 		Clause: "Without SACK: after a timeout, duplicate ACKs below what had been sent before it bring no fast retransmission and no second reduction.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(bulk(Hello{}))
@@ -506,7 +506,7 @@ var congestionCases = []Case{
 		},
 	},
 	{
-		ID: "rfc3522/3.2-eifel", Level: OnWire, Source: "RFC 3522 section 3.2; RFC 4015", Title: "A timestamp shows that a timeout was spurious", Needs: FRTO | Timestamps | LossBased,
+		ID: "rfc3522/3.2-eifel", Level: OnWire, Source: "RFC 3522 section 3.2; RFC 4015", Title: "A timestamp shows that a timeout was spurious", Needs: FRTO | Timestamps,
 		Clause: "When the first ACK after a timeout echoes the original's timestamp the window is given back, and nothing else of the flight is sent again.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(bulk(Hello{TS: true}))
@@ -525,7 +525,7 @@ var congestionCases = []Case{
 		},
 	},
 	{
-		ID: "rfc5682/3.1-frto", Level: OnWire, Source: "RFC 5682 section 3.1", Title: "Two ACKs show that a timeout was spurious", Needs: FRTO | SACK | LossBased,
+		ID: "rfc5682/3.1-frto", Level: OnWire, Source: "RFC 5682 section 3.1", Title: "Two ACKs show that a timeout was spurious", Needs: FRTO | SACK,
 		Clause: "When ACKs of the originals go on arriving after a timeout, the flight is not sent again and its window is given back.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(bulk(Hello{SACK: true}))

@@ -955,7 +955,7 @@ var flowCases = []Case{
 		},
 	},
 	{
-		ID: "rfc9293/SHLD-30", Level: OnWire, Source: "RFC 9293 section 3.8.6.1", Title: "The interval between probes grows exponentially",
+		ID: "rfc9293/SHLD-30", Level: OnWire, Source: "RFC 9293 section 3.8.6.1", Title: "The interval between probes grows exponentially", Needs: VirtualTime,
 		Real:   45 * time.Second,
 		Clause: "Each interval is about twice the one before, up to a ceiling, whether the probes are answered or not.",
 		Run: func(t *T) {

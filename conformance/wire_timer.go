@@ -30,7 +30,7 @@ var timerCases = []Case{
 		},
 	},
 	{
-		ID: "rfc6298/2-estimate", Level: OnWire, Source: "RFC 6298 section 2.2 to 2.4", Title: "The timeout follows the round-trip time",
+		ID: "rfc6298/2-estimate", Level: OnWire, Source: "RFC 6298 section 2.2 to 2.4", Title: "The timeout follows the round-trip time", Needs: VirtualTime,
 		Clause: "With a steady RTT of 300 ms SRTT converges to it, and the timeout lies above the RTT and not far above: at least 200 ms, at most a second more.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{})
