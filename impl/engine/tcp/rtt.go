@@ -103,15 +103,10 @@ func (c *Conn) backedOff(d time.Duration, n int) time.Duration {
 // tsNow is the timestamp clock: milliseconds with a secret offset
 // (RFC 7323, section 5.4).
 func (c *Conn) tsNow(now clock.Time) uint32 {
-	switch {
-	case fault.On("ts-clock-still"):
-		return c.cfg.TSOffset
-	case fault.On("ts-clock-too-fast"):
-		return uint32(uint64(now)/uint64(time.Microsecond)) + c.cfg.TSOffset
-	case fault.On("ts-clock-too-slow"):
-		return uint32(uint64(now)/uint64(5*time.Second)) + c.cfg.TSOffset
-	case fault.On("ts-without-offset"):
-		return uint32(uint64(now) / uint64(time.Millisecond))
+	if fault.Built {
+		if ts, wrong := c.wrongTSNow(now); wrong {
+			return ts
+		}
 	}
 	return uint32(uint64(now)/uint64(time.Millisecond)) + c.cfg.TSOffset
 }

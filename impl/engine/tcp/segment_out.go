@@ -264,15 +264,10 @@ func (c *Conn) pollNew(now clock.Time, out *Out, room int64) bool {
 // segment is unacknowledged, so that it never waits for a delayed ACK of a
 // full one.
 func (c *Conn) smallMayGo(n int64, fin bool) bool {
-	switch {
-	case fault.On("nagle-off"):
-		return true
-	case fault.On("nagle-always"):
-		return fin || c.minshall <= c.sndUna
-	case fault.On("nodelay-write-waits"):
-		return fin || c.cfg.Flow.NoDelay || c.minshall <= c.sndUna
-	case fault.On("small-segments-wait-for-ever"):
-		return fin || c.cfg.Flow.NoDelay || c.noDelayEnd >= c.sndNxt+uint64(n)
+	if fault.Built {
+		if may, wrong := c.wrongSmallMayGo(n, fin); wrong {
+			return may
+		}
 	}
 	return fin || c.cfg.Flow.NoDelay || c.minshall <= c.sndUna ||
 		c.noDelayEnd >= c.sndNxt+uint64(n) || c.sndUp > c.sndNxt
@@ -281,7 +276,7 @@ func (c *Conn) smallMayGo(n int64, fin bool) bool {
 // segmentSize returns the payload of a full segment: the effective MSS, less the
 // SACK blocks that it has to carry.
 func (c *Conn) segmentSize() int64 {
-	if fault.On("mss-ignores-sack-blocks") {
+	if fault.Built && fault.On("mss-ignores-sack-blocks") {
 		return c.mss
 	}
 	return max(c.mss-sackOptionLen(c.sackBlocks()), 1)

@@ -34,7 +34,7 @@ func (c *Conn) cutsShort(reason error) bool {
 	case api.ErrAborted, api.ErrDisconnected:
 		return true
 	case api.ErrReset:
-		if fault.On("reset-as-end-of-file") {
+		if fault.Built && fault.On("reset-as-end-of-file") {
 			c.hasRcvFin, c.rcvFin = true, c.rcvNxt-1
 			return false
 		}

@@ -32,15 +32,15 @@ func (c *Conn) usable() int64 {
 // updateSendWindow applies the rule of RFC 9293, section 3.10.7.4, fifth check:
 // only segments that are newer than the last one used may change the window.
 func (c *Conn) updateSendWindow(seq, ack uint64, field uint16) (changed bool) {
-	if !(c.sndWl1 < seq || c.sndWl1 == seq && c.sndWl2 <= ack) && !fault.On("old-window-used") {
+	if fault.Built && fault.On("old-window-used") {
+		c.sndWl1, c.sndWl2 = seq, ack
+	}
+	if !(c.sndWl1 < seq || c.sndWl1 == seq && c.sndWl2 <= ack) {
 		return false
 	}
 	wnd := int64(field) << c.sndScale
-	if fault.On("shrinking-refused") {
-		wnd = max(wnd, int64(c.sndEdge-ack))
-	}
-	if fault.On("peer-window-ignored") {
-		wnd = 65535
+	if fault.Built {
+		wnd = c.wrongSendWindow(wnd, ack)
 	}
 	edge := ack + uint64(wnd)
 	changed = edge != c.sndEdge
