@@ -84,6 +84,9 @@ func (c *Conn) segmentEstimate() int64 { return min(c.announcedMSS, max(c.rcvMSS
 // crept an eighth of the buffer, the field is rounded down, which RFC 7323,
 // section 2.4, allows. Data up to the old edge are accepted all the same.
 func (c *Conn) windowField(flags wire.Flags) uint16 {
+	if fault.On("closed-window-opens") && c.rcvEdge == c.rcvNxt && flags&wire.SYN == 0 {
+		c.rcvEdge += 1 << 10
+	}
 	if fault.On("window-overstated") {
 		c.rcvEdge = c.rcvNxt + 65535
 		return 65535
