@@ -112,7 +112,7 @@ var Table = []Fault{
 	{"keepalive-never-gives-up", "K2", "A peer that answers no keepalive is never given up.", "contract/K2, contract/K3, contract/K4"},
 	{"keepalive-answers-uncounted", "MUST-26, K2", "Answers to keepalives do not count: the connection ends although the peer lives.", "rfc9293/MUST-29"},
 	{"keepalive-with-new-number", "SHLD-12, RFC 9293 section 3.8.4", "A keepalive has SND.NXT as its number, so that nobody answers.", "rfc9293/SHLD-12"},
-	{"keepalive-with-data", "SHLD-12", "A keepalive carries an octet of garbage.", "rfc9293/MUST-29"},
+	{"keepalive-with-data", "SHLD-12", "A keepalive carries two octets of garbage.", "rfc9293/SHLD-12"},
 
 	// Section 3.8.5: urgent data.
 	{"urgent-not-sent", "MUST-30", "Urgent data is sent as any other.", "rfc9293/MUST-62, contract/urgent"},

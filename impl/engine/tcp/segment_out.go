@@ -49,7 +49,7 @@ func (c *Conn) Poll(now clock.Time, out *Out) bool {
 		}
 		c.header(now, out, c.sndNxt-1, wire.ACK)
 		if fault.On("keepalive-with-data") {
-			out.Payload, out.Len = append(out.Payload, *api.NewBuffer([]byte{0})), 1
+			out.Payload, out.Len = append(out.Payload, *api.NewBuffer([]byte{0, 0})), 2
 		}
 	case (c.ackNow || c.announceUp) && c.state != api.StateSynSent && !(c.state == api.StateSynReceived && c.sndNxt == c.iss):
 		c.announceUp = false
