@@ -97,6 +97,7 @@ func TestExplore(t *testing.T) {
 type onWire struct {
 	h    wire.TCP
 	n    int64
+	iss  uint64 // of who sent it, who may be back in LISTEN, or another by now
 	sent clock.Time
 }
 
@@ -294,7 +295,7 @@ func (w *world) emitted(i int, out *Out) {
 		}
 		w.edge[i] = max(w.edge[i], edge)
 	}
-	w.wires[1-i] = append(w.wires[1-i], onWire{h: h, n: out.Len, sent: w.now})
+	w.wires[1-i] = append(w.wires[1-i], onWire{h: h, n: out.Len, iss: c.iss, sent: w.now})
 	if len(w.wires[1-i]) > 60 {
 		w.fail("more than 60 segments on the way")
 	}
@@ -529,7 +530,7 @@ func (w *world) deliver(i int, s *onWire) {
 	listens := i == 1 && !w.sc.simultaneous
 	g := &Segment{TCP: h, Len: s.n}
 	if s.n > 0 {
-		base := w.c[1-i].iss
+		base := s.iss
 		g.Payload = []api.Buffer{*api.NewBuffer(w.bytes(1-i, int64(unwrap(base+1, h.Seq)-base-1), s.n))}
 	}
 	if c != nil && c.State() != api.StateClosed {
