@@ -178,8 +178,12 @@ var writeCases = []Case{
 			p := t.Pair(nil)
 			f, g := p.ConnectSmall()
 			op := t.fill(f)
+			start := t.clk.Now()
 			t.ok("close write", f.CloseWrite())
 			t.is("blocked write", op.Wait(), api.ErrClosed)
+			if d := t.clk.Now().Sub(start); d > time.Second {
+				t.Fatalf("the blocked write returned %v after the close", d)
+			}
 			n := 0
 			for {
 				b, err := g.Read(t.Bound())

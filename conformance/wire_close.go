@@ -281,6 +281,21 @@ var closingCases = []Case{
 			c.Send(ACK|PSH, Data(100))
 			c.GotRST(time.Second)
 
+			// While its own data are on the way: at once, or when they have arrived.
+			c = w.Accept(Hello{})
+			c.Written(100)
+			orphan(c)
+			c.GotFIN(time.Second)
+			c.Send(ACK|PSH, Data(100))
+			reset := false
+			for _, s := range c.Drain(100 * time.Millisecond) {
+				reset = reset || s.Has(RST)
+			}
+			if !reset {
+				c.AckAll()
+				c.GotRST(time.Second)
+			}
+
 			c = w.Accept(Hello{})
 			orphan(c)
 			c.GotFIN(time.Second)

@@ -410,8 +410,8 @@ var congestionCases = []Case{
 		},
 	},
 	{
-		ID: "rfc6582/3.2-once", Level: OnWire, Source: "RFC 6582 section 3.2", Title: "Duplicate ACKs of a timeout's retransmissions start nothing",
-		Clause: "Without SACK: after a timeout, duplicate ACKs below what had been sent before it bring no fast retransmission and no second reduction.",
+		ID: "rfc6582/3.2-once", Level: OnWire, Source: "RFC 6582 section 3.2", Title: "Duplicate ACKs of what was sent again start nothing",
+		Clause: "Without SACK: after a timeout, duplicate ACKs below what had been sent before it bring no fast retransmission and no second reduction; nor do those of the ACK that ended a fast recovery.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(bulk(Hello{}))
 			_, segs, _ := c.pump(1)
@@ -430,6 +430,33 @@ var congestionCases = []Case{
 			c.AckAll()
 			c.Drain(roundTrip)
 			c.AckAll()
+
+			// What ends a fast recovery covers no more than was sent before it.
+			c = t.Lab(nil).Accept(Hello{MSS: 1000, RTT: roundTrip})
+			c.measured(roundTrip)
+			from, top = c.train(8), c.rcv
+			for range 7 {
+				c.Send(ACK, Ack(from))
+			}
+			if old, _ := c.resent(c.Drain(0), top); len(old) != 1 {
+				t.Fatalf("retransmitted %v, lost was %d", old, from)
+			}
+			c.Sleep(roundTrip)
+			c.AckAll()
+			c.Drain(0)
+			from = c.rcv
+			c.Written(8000)
+			c.Drain(0)
+			if c.rcv < from+4000 {
+				t.Inconclusivef("%d bytes after a recovery are too few", c.rcv-from)
+			}
+			top = c.rcv
+			for range 3 {
+				c.Send(ACK, Ack(from))
+			}
+			if old, _ := c.resent(c.Drain(20*time.Millisecond), top); len(old) > 0 {
+				t.Fatalf("duplicates of the ACK that ended a recovery brought %v", old)
+			}
 		},
 	},
 	{

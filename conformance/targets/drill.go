@@ -153,6 +153,7 @@ func drillParams(s *settings.Settings) (tcp.Params, error) {
 			NoDSACK:         !s.DSACK,
 			NoIdleRestart:   !s.SlowStartAfterIdle,
 			BareResets:      s.Profile == settings.Linux,
+			HastyResets:     s.Profile == settings.Linux,
 			PushEvery:       map[settings.Profile]int64{settings.Linux: 2}[s.Profile],
 			EmptyProbes:     s.Profile == settings.Linux,
 			Interactive:     s.Profile == settings.Linux,

@@ -403,7 +403,9 @@ func (f *Flow) configure(change func(*api.FlowConfig)) (clock.Time, error) {
 	// The stack's defaults were in force before; what has been taken away now is to
 	// be off, whatever they say (MUST-17, MUST-24).
 	resolved.NoDelay, resolved.Keepalive, resolved.Notify, resolved.DSCP = cfg.NoDelay, cfg.Keepalive, cfg.Notify, cfg.DSCP
-	f.notify = resolved.Notify
+	if !fault.On("notify-for-ever") || resolved.Notify != nil {
+		f.notify = resolved.Notify
+	}
 	f.conn.Configure(now, &resolved)
 	f.shard.touch(now, f.conn)
 	return now, nil

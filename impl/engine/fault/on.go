@@ -4,6 +4,9 @@ package fault
 
 import "sync/atomic"
 
+// Built is whether the program was built to have faults.
+const Built = true
+
 // A Fault is one way in which the engine can be made wrong.
 type Fault struct {
 	Name     string

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
@@ -102,6 +103,28 @@ func TestPushEvery(t *testing.T) {
 	s.recv(fACK, 1, 101+1460)
 	s.until()
 	push(s.want(fACK, 101+1460, 1, 1460), true)
+}
+
+// Data that nobody reads resets an orphan before its own data have arrived.
+func TestHastyResets(t *testing.T) {
+	for _, early := range []bool{false, true} {
+		s := scriptConfig{synOpts: mssOnly, params: like(Emulation{HastyResets: true})}.open(t)
+		if early { // left unread
+			s.recvData(fACK, 1, 1, pattern(10, 1))
+			s.write(10)
+			s.want(fACK|fPSH, 1, 11, 10)
+			s.c.Orphan(s.now)
+			s.want(fRST|fACK, 11, 11, 0)
+		} else {
+			s.write(10)
+			s.c.Orphan(s.now)
+			s.want(fACK|fFIN, 1, 1, 10)
+			s.recvData(fACK, 1, 1, pattern(10, 1))
+			s.want(fRST|fACK, 12, 1, 0)
+		}
+		s.state(api.StateClosed)
+		s.clean()
+	}
 }
 
 // Data for an orphan is answered as if there were no connection.

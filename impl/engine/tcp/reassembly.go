@@ -308,16 +308,12 @@ func (q *oooQueue) clear() (freed int64) {
 func (c *Conn) segmentData(now clock.Time, s *Segment, seq uint64) {
 	c.noteSegmentSize(s)
 	length := s.Len
-	if fault.On("out-of-order-dropped") && seq > c.rcvNxt {
-		c.ackNow = true
-		return
-	}
 	if seq > c.rcvNxt {
 		// Out of order (SHLD-31): ACK at once, with SACK blocks.
 		c.stats.outOfOrder++
-		c.ackNow = !fault.On("out-of-order-ack-delayed")
-		if !c.ackNow {
-			c.ackPending += s.Len
+		c.ackNow = true
+		if fault.Built && c.wrongOutOfOrder(s) {
+			return
 		}
 		for i := range s.Payload {
 			b := s.Payload[i]
@@ -383,11 +379,9 @@ func (c *Conn) segmentData(now clock.Time, s *Segment, seq uint64) {
 	// RFC 5681, section 4.2: at once if it fills a gap, and at least for every
 	// second full segment (SHLD-19).
 	switch {
-	case fault.On("gap-filled-ack-delayed") && hadHole && c.rcvNxt > before:
-	case hadHole, c.rcvNxt == before, c.p.AckEverySegment, fault.On("ack-never-delayed"):
+	case fault.Built && c.wrongAck(hadHole && c.rcvNxt > before):
+	case hadHole, c.rcvNxt == before, c.p.AckEverySegment:
 		c.ackNow = true
-	case fault.On("ack-every-fourth-segment"):
-		c.ackNow = c.ackPending >= 4*c.segmentEstimate2()
 	case c.ackPending >= 2*c.segmentEstimate2():
 		c.ackNow = true
 	case c.quickAcks > 0 && c.ackPending >= c.segmentEstimate2():
@@ -417,11 +411,10 @@ func (c *Conn) inOrder(seq uint64, b api.Buffer) {
 		}
 		return
 	}
-	if !fault.On("hole-filled-keeps-queue") {
-		c.drainOOO()
-	} else {
+	if fault.On("hole-filled-keeps-queue") {
 		c.uncharge(c.ooo.clear())
 	}
+	c.drainOOO()
 	if rest != nil {
 		if over := int64(c.rcvNxt - seq); over >= n || rest.Len() == 0 {
 			rest.Release()

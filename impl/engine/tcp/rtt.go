@@ -105,15 +105,10 @@ func (c *Conn) backedOff(d time.Duration, n int) time.Duration {
 func (c *Conn) tsNow(now clock.Time) uint32 { return timestamp(now, c.tsOffset) }
 
 func timestamp(now clock.Time, offset uint32) uint32 {
-	switch {
-	case fault.On("ts-clock-still"):
-		return offset
-	case fault.On("ts-clock-too-fast"):
-		return uint32(uint64(now)/uint64(time.Microsecond)) + offset
-	case fault.On("ts-clock-too-slow"):
-		return uint32(uint64(now)/uint64(5*time.Second)) + offset
-	case fault.On("ts-without-offset"):
-		offset = 0
+	if fault.Built {
+		if ts, wrong := wrongTimestamp(now, offset); wrong {
+			return ts
+		}
 	}
 	return uint32(uint64(now)/uint64(time.Millisecond)) + offset
 }

@@ -49,7 +49,7 @@ func (c *Conn) Poll(now clock.Time, out *Out) bool {
 		}
 		c.header(now, out, c.sndNxt-1, wire.ACK)
 		if fault.On("keepalive-with-data") {
-			out.Payload, out.Len = append(out.Payload, *api.NewBuffer([]byte{0})), 1
+			out.Payload, out.Len = append(out.Payload, *api.NewBuffer([]byte{0, 0})), 2
 		}
 	case (c.ackNow || c.announceUp) && c.state != api.StateSynSent && !(c.state == api.StateSynReceived && c.sndNxt == c.iss):
 		c.announceUp = false
@@ -265,15 +265,10 @@ func (c *Conn) pollNew(now clock.Time, out *Out, room int64) bool {
 // segment is unacknowledged, so that it never waits for a delayed ACK of a
 // full one.
 func (c *Conn) smallMayGo(n int64, fin bool) bool {
-	switch {
-	case fault.On("nagle-off"):
-		return true
-	case fault.On("nagle-always"):
-		return fin || c.minshall <= c.sndUna
-	case fault.On("nodelay-write-waits"):
-		return fin || c.cfg.Flow.NoDelay || c.minshall <= c.sndUna
-	case fault.On("small-segments-wait-for-ever"):
-		return fin || c.cfg.Flow.NoDelay || c.noDelayEnd >= c.sndNxt+uint64(n)
+	if fault.Built {
+		if may, wrong := c.wrongSmallMayGo(n, fin); wrong {
+			return may
+		}
 	}
 	return fin || c.cfg.Flow.NoDelay || c.minshall <= c.sndUna ||
 		c.noDelayEnd >= c.sndNxt+uint64(n) || c.sndUp > c.sndNxt
@@ -282,7 +277,7 @@ func (c *Conn) smallMayGo(n int64, fin bool) bool {
 // segmentSize returns the payload of a full segment: the effective MSS, less the
 // SACK blocks that it has to carry.
 func (c *Conn) segmentSize() int64 {
-	if fault.On("mss-ignores-sack-blocks") {
+	if fault.Built && fault.On("mss-ignores-sack-blocks") {
 		return c.mss
 	}
 	return max(c.mss-sackOptionLen(c.sackBlocks()), 1)

@@ -34,7 +34,7 @@ func (c *Conn) cutsShort(reason error) bool {
 	case api.ErrAborted, api.ErrDisconnected:
 		return true
 	case api.ErrReset:
-		if fault.On("reset-as-end-of-file") {
+		if fault.Built && fault.On("reset-as-end-of-file") {
 			c.hasRcvFin, c.rcvFin = true, c.rcvNxt-1
 			return false
 		}
@@ -159,9 +159,14 @@ func (c *Conn) Orphan(now clock.Time) {
 }
 
 // resetIfUnread ends an orphan for which data came that nobody has read, once
-// its own data have arrived (SHLD-3).
+// its own data have arrived (SHLD-3). No RFC says when the RST is to be sent. At
+// once it would take with it what the user has written, and, in many a stack, what
+// has arrived there and not been read: the answer to a request of which the end was
+// of no interest. Delivering what is queued is what Orphan promises (C1), so the RST
+// waits, as long as an orphan may retry (OrphanRetries), and the peer's data stay
+// unacknowledged. Two orphans that refuse each other's data find out no sooner.
 func (c *Conn) resetIfUnread() {
-	if c.unreadLost && c.state != api.StateClosed && c.sndUna >= c.sq.end {
+	if c.unreadLost && c.state != api.StateClosed && (c.sndUna >= c.sq.end || c.p.Like.HastyResets) {
 		c.queueReset()
 		c.end(api.ErrAborted)
 	}

@@ -94,16 +94,15 @@ func (c *Conn) Timeout(now clock.Time) {
 // that holds while the peer keeps its window closed, too. The user's own timeout
 // does (S19 of a slow reader); ours does not (RFC 9293, section 3.8.6.1, MUST-37).
 func (c *Conn) userTimeout() (limit clock.Time, persistToo bool) {
-	if fault.On("user-timeout-short") {
-		return 20 * clock.Time(clockSecond), true
+	if fault.Built {
+		if limit, persistToo, wrong := c.wrongUserTimeout(); wrong {
+			return limit, persistToo
+		}
 	}
-	if d := c.cfg.Flow.UserTimeout; d > 0 && !fault.On("user-timeout-ignored") {
+	if d := c.cfg.Flow.UserTimeout; d > 0 {
 		return clock.Time(d), true
 	}
 	if c.state == api.StateSynSent || c.state == api.StateSynReceived {
-		if fault.On("syn-timeout-short") {
-			return clock.Time(c.p.SynTimeout / 3), false
-		}
 		return clock.Time(c.p.SynTimeout), false
 	}
 	return clock.Time(c.p.UserTimeout), false

@@ -41,7 +41,7 @@ func (c *Conn) mayProbe() bool {
 func (c *Conn) armProbe(now clock.Time) {
 	c.tm.stop(tmProbe)
 	if c.ctl == nil || !c.useRACK() || c.p.Like.NoTLP || !c.mayProbe() || len(c.sb.ranges) > 0 ||
-		c.sndUna == c.sndNxt || c.tlp.end != 0 && !fault.On("tlp-again-and-again") || c.tlp.due || c.backoff > 0 || !c.tm.armed(tmRetransmit) {
+		c.sndUna == c.sndNxt || c.tlp.end != 0 || c.tlp.due || c.backoff > 0 || !c.tm.armed(tmRetransmit) {
 		return
 	}
 	pto := tlpInitial
@@ -60,7 +60,7 @@ func (c *Conn) armProbe(now clock.Time) {
 
 // onProbeTimeout makes Poll send a probe (section 7.3).
 func (c *Conn) onProbeTimeout(now clock.Time) {
-	if c.sndUna == c.sndNxt || !c.mayProbe() || c.tlp.end != 0 || c.persisting() {
+	if c.sndUna == c.sndNxt || !c.mayProbe() || c.tlp.end != 0 && !fault.On("tlp-again-and-again") || c.persisting() {
 		return
 	}
 	c.tlp.due = true
@@ -99,6 +99,9 @@ func (c *Conn) pollTailProbe(now clock.Time, out *Out) bool {
 	c.stats.probes++
 	c.tm.stop(tmProbe)
 	c.tm[tmRetransmit] = now.Add(c.currentRTO())
+	if fault.On("tlp-again-and-again") {
+		c.tm[tmProbe] = now.Add(c.rtt.srtt)
+	}
 	return true
 }
 

@@ -81,6 +81,7 @@ type Emulation struct {
 	NoIdleRestart          bool          // cwnd survives a pause (RFC 5681, section 4.1, has it reduced)
 	EmptyProbes            bool          // zero-window probes have no data, but an old sequence number, as Linux's
 	BareResets             bool          // the RST that answers data for an orphan has no ACK, as one for no connection
+	HastyResets            bool          // data that nobody reads ends an orphan at once, and what it had to send is lost, as Linux has it
 	PushEvery              int64         // PSH stands on every so many segments of a burst, as where each is handed down as one; 0: on the last
 	Interactive            bool          // who answers at once has his ACKs delayed from then on, as Linux's "ping-pong" mode
 	NoAckLimit             bool          // slow start counts all that an ACK covers (L of RFC 3465 is infinite)

@@ -45,11 +45,11 @@ func (c *Conn) beginUndo(kind cc.CongestionKind) {
 		return
 	}
 	*u = undoState{active: true, kind: kind, una: c.sndUna, high: c.sndNxt}
-	if fault.On("undo-off") {
-		u.active = false
-	}
-	if kind == cc.Timeout && c.sackOK && !c.p.Like.NoFRTO && !fault.On("frto-off") && (c.phase == cc.Open || c.phase == cc.Disorder) {
+	if kind == cc.Timeout && c.sackOK && !c.p.Like.NoFRTO && (c.phase == cc.Open || c.phase == cc.Disorder) {
 		u.frto = frtoFirst
+	}
+	if fault.Built {
+		u.spoil()
 	}
 }
 

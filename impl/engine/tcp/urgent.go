@@ -34,17 +34,14 @@ func (c *Conn) urgentField(h *wire.TCP, seq uint64) {
 // that is still to be read tells nothing.
 func (c *Conn) segmentUrgent(seq uint64, field uint16) {
 	up := seq + uint64(field)
-	if fault.On("urgent-announced-once") && c.hasRcvUp || fault.On("urgent-ignored") {
-		return
-	}
-	if fault.On("urgent-pointer-read-short") {
-		up--
+	if fault.Built {
+		up = c.wrongUrgent(up)
 	}
 	if up <= c.readSeq() || c.hasRcvUp && up <= c.rcvUp {
 		return
 	}
 	c.rcvUp, c.hasRcvUp = up, true
-	if fault.On("urgent-not-told") {
+	if fault.Built && fault.On("urgent-not-told") {
 		return
 	}
 	c.events |= EventUrgent

@@ -70,7 +70,7 @@ func (c *Conn) readEnd() error {
 	}
 	switch c.reason {
 	case api.ErrKeepalive:
-		if fault.On("keepalive-not-end-of-file") {
+		if fault.Built && fault.On("keepalive-not-end-of-file") {
 			return c.reason
 		}
 		c.eofRead = true
@@ -180,11 +180,10 @@ func (c *Conn) Acked() uint64 {
 
 // WriteError is nil while writing may go on, and otherwise matches api.ErrClosed.
 func (c *Conn) WriteError() error {
-	if fault.On("write-after-reset-is-not-closed") && c.state == api.StateClosed && c.reason != nil {
-		return c.reason
-	}
-	if fault.On("write-after-close-accepted") && c.finQueued && c.state != api.StateClosed {
-		return nil
+	if fault.Built {
+		if err, wrong := c.wrongWriteError(); wrong {
+			return err
+		}
 	}
 	if c.state == api.StateClosed && c.reason != nil {
 		return api.ClosedBy(c.reason)

@@ -32,15 +32,15 @@ func (c *Conn) usable() int64 {
 // updateSendWindow applies the rule of RFC 9293, section 3.10.7.4, fifth check:
 // only segments that are newer than the last one used may change the window.
 func (c *Conn) updateSendWindow(seq, ack uint64, field uint16) (changed bool) {
-	if !(c.sndWl1 < seq || c.sndWl1 == seq && c.sndWl2 <= ack) && !fault.On("old-window-used") {
+	if fault.Built && fault.On("old-window-used") {
+		c.sndWl1, c.sndWl2 = seq, ack
+	}
+	if !(c.sndWl1 < seq || c.sndWl1 == seq && c.sndWl2 <= ack) {
 		return false
 	}
 	wnd := int64(field) << c.sndScale
-	if fault.On("shrinking-refused") {
-		wnd = max(wnd, int64(c.sndEdge-ack))
-	}
-	if fault.On("peer-window-ignored") {
-		wnd = 65535
+	if fault.Built {
+		wnd = c.wrongSendWindow(wnd, ack)
 	}
 	edge := ack + uint64(wnd)
 	changed = edge != c.sndEdge
@@ -84,6 +84,9 @@ func (c *Conn) segmentEstimate() int64 { return min(c.announcedMSS, max(c.rcvMSS
 // crept an eighth of the buffer, the field is rounded down, which RFC 7323,
 // section 2.4, allows. Data up to the old edge are accepted all the same.
 func (c *Conn) windowField(flags wire.Flags) uint16 {
+	if fault.On("closed-window-opens") && c.rcvEdge == c.rcvNxt && flags&wire.SYN == 0 {
+		c.rcvEdge += 1 << 10
+	}
 	if fault.On("window-overstated") {
 		c.rcvEdge = c.rcvNxt + 65535
 		return 65535
