@@ -410,7 +410,7 @@ var congestionCases = []Case{
 		},
 	},
 	{
-		ID: "rfc6582/3.2-once", Level: OnWire, Source: "RFC 6582 section 3.2", Title: "Duplicate ACKs of what was sent again start nothing",
+		ID: "rfc6582/3.2-once", Level: OnWire, Source: "RFC 6582 section 3.2", Title: "Duplicate ACKs of what was sent again start nothing", Needs: LossBased,
 		Clause: "Without SACK: after a timeout, duplicate ACKs below what had been sent before it bring no fast retransmission and no second reduction; nor do those of the ACK that ended a fast recovery.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(bulk(Hello{}))
