@@ -196,7 +196,7 @@ var keys = map[string]key{
 	"net.ipv4.tcp_comp_sack_slack_ns":           ignored("ACKs with SACK blocks are never held back"),
 	"net.ipv4.tcp_comp_sack_nr":                 ignored("ACKs with SACK blocks are never held back"),
 	"net.ipv4.tcp_comp_sack_rtt_percent":        ignored("ACKs with SACK blocks are never held back"),
-	"net.ipv4.tcp_syncookies":                   ignored("the SYN queue is never full in a script"),
+	"net.ipv4.tcp_syncookies":                   {apply: func(s *Settings, v value) { s.Cookies = v.num() == 2 }},
 	"net.ipv4.tcp_max_syn_backlog":              ignored("the SYN queue is never full in a script"),
 	"net.ipv4.tcp_max_tw_buckets":               ignored(unseen),
 	"net.ipv4.tcp_max_orphans":                  ignored(unseen),

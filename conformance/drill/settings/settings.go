@@ -64,6 +64,7 @@ type Settings struct {
 
 	DelayedAck time.Duration
 	AckEvery   bool // no ACK is delayed
+	Cookies    bool // SYN cookies for every connection
 	QuickStart bool // the first segments of a connection are acknowledged one by one
 
 	SynRetries, SynAckRetries int // times that a SYN is sent again

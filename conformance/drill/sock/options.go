@@ -501,7 +501,6 @@ func (s *socket) getOption(o option) ([]byte, error) {
 		return putInt(0), nil
 	case option{SolSocket, SoError}:
 		e := s.takeErr()
-		s.failed = false
 		return putInt(e.Number()), nil
 	case option{SolSocket, SoSndBuf}:
 		if s.opt.sndBuf > 0 {

@@ -246,6 +246,10 @@ func (p *Proc) Shutdown(fd, how int) error {
 		s.wrShut = true
 		_ = s.flow.CloseWrite()
 	}
+	if s.rdShut && s.wrShut && !p.cfg.FreeBSD {
+		s.pull(int(s.flow.Info().ReceiveQueue)) // what is there can still be read
+		_ = s.flow.CloseRead()
+	}
 	return nil
 }
 

@@ -121,6 +121,9 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 			TotalLost:   c.rate.lost, TotalDelivered: c.rate.delivered,
 			ECE: ece,
 		}
+		if c.p.Like.HalfUsedGrows && cum > 0 && c.cwnd < c.ssthresh && c.cwnd < 2*c.peak {
+			e.CwndLimited = true
+		}
 		if fault.On("growth-for-each-ack") {
 			e.Delivered, e.CumAcked = max(e.Delivered, c.mss), max(e.CumAcked, c.mss)
 		}

@@ -340,7 +340,11 @@ func (c *Conn) sendNew(now clock.Time, out *Out, n, size int64, fin bool) {
 	if c.phase == cc.Disorder {
 		c.limitedTx += n
 	}
-	c.maxFlight = max(c.maxFlight, int64(c.sndNxt-c.sndUna))
+	flight := int64(c.sndNxt - c.sndUna)
+	c.maxFlight = max(c.maxFlight, flight)
+	if c.sndUna >= c.peakEnd || flight > c.peak {
+		c.peak, c.peakEnd = flight, c.sndNxt
+	}
 	c.sent(now, r.len())
 }
 

@@ -38,7 +38,7 @@ func (c *Conn) cutsShort(reason error) bool {
 			c.hasRcvFin, c.rcvFin = true, c.rcvNxt-1
 			return false
 		}
-		return !(c.finQueued && c.hasRcvFin && c.rcvNxt > c.rcvFin)
+		return !c.p.Like.KeepUnread && !(c.finQueued && c.hasRcvFin && c.rcvNxt > c.rcvFin)
 	}
 	return false
 }
