@@ -160,7 +160,7 @@ func drillParams(s *settings.Settings) (tcp.Params, error) {
 			NoFRTO:          !s.FRTO,
 			NoDSACK:         !s.DSACK,
 			NoIdleRestart:   !s.SlowStartAfterIdle,
-			BareResets:      s.Profile == settings.Linux,
+			BareResets:      true,
 			PushEvery:       map[settings.Profile]int64{settings.Linux: 2}[s.Profile],
 			EmptyProbes:     s.Profile == settings.Linux,
 			Interactive:     s.Profile == settings.Linux,

@@ -774,6 +774,9 @@ func (f *Flags) set(c byte) string {
 		}
 		f.HasACE, f.ACE = true, c-'0'
 	}
+	if f.HasACE && (f.ECE || f.CWR || f.AE) {
+		return "the digit of Accurate ECN stands for the flags E, W and A"
+	}
 	return ""
 }
 

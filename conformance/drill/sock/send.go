@@ -132,6 +132,7 @@ func (s *socket) put(b []byte, flags int) error {
 	if !corked && len(s.cork) == 0 {
 		return s.result(s.write(b))
 	}
+	s.holdPush(corked)
 	all := append(s.cork[:len(s.cork):len(s.cork)], b...)
 	n := len(all)
 	if corked {
@@ -156,8 +157,16 @@ func (s *socket) uncork() error {
 	b := s.cork
 	s.cork = nil
 	s.armCork()
+	s.holdPush(false)
 	// A nagled tail is what the cork is for: what was held back goes now.
 	return s.result(s.write(b))
+}
+
+// holdPush says whether what is written next is the end of a record.
+func (s *socket) holdPush(on bool) {
+	if h, ok := s.flow.(interface{ HoldPush(on bool) }); ok {
+		h.HoldPush(on)
+	}
 }
 
 // piece is the size of the buffers that are written: memory, and with it room for

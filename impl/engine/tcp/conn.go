@@ -122,8 +122,6 @@ type Conn struct {
 	limit            sendLimit
 	cwndLimited      uint64 // data below were in flight when cwnd was the limit
 	maxFlight        int64
-	peak             int64  // most in flight in this window and the one before, for HalfUsedGrows
-	peakEnd          uint64 // SND.NXT when that began
 	persistBack      int
 	lastDataSent     clock.Time
 	lastDataReceived clock.Time

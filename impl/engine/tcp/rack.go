@@ -51,6 +51,10 @@ type lossDetection struct {
 	rack rackState
 	tlp  tlpState
 	undo undoState
+
+	peak     int64  // most in flight in this window and the one before, for HalfUsedGrows
+	peakEnd  uint64 // SND.NXT when that began
+	holdPush bool   // more will be written soon: the end of the queue is not the end of a record
 }
 
 // useRACK reports whether RACK detects losses here.

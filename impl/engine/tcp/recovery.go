@@ -475,7 +475,9 @@ func (c *Conn) leaveRecovery(now clock.Time) {
 	}
 	c.dupAcks, c.renoSacked, c.limitedTx = 0, 0, 0
 	c.forceRexmit = false
-	c.undo = undoState{}
+	if !c.p.Like.LateUndo || !c.sackOK {
+		c.undo = undoState{}
+	}
 	c.rackLeave()
 	if o, ok := c.ctl.(cc.RecoveryOwner); ok && was == cc.Recovery {
 		o.ExitRecovery(now, false)

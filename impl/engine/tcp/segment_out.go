@@ -308,7 +308,7 @@ func (c *Conn) sendNew(now clock.Time, out *Out, n, size int64, fin bool) {
 	flags := wire.ACK
 	last := c.sndNxt+uint64(n) == c.sq.end
 	r := txRec{start: c.sndNxt, end: c.sndNxt + uint64(n)}
-	if n > 0 && (last || c.pushes(r.end)) && !fault.On("psh-missing") {
+	if n > 0 && (last && !c.holdPush || c.pushes(r.end)) && !fault.On("psh-missing") {
 		flags |= wire.PSH // MUST-61
 		r.flags |= recPush
 	}

@@ -127,7 +127,11 @@ func (c *Conn) windowField(flags wire.Flags) uint16 {
 // windowLikeBSD is the field as the BSDs have it: what is free of a buffer of whole
 // segments, at least what has been announced, rounded up to what the scale can say.
 func (c *Conn) windowLikeBSD() uint16 {
-	limit := (c.receiveLimit() + c.mss - 1) / max(c.mss, 1) * max(c.mss, 1)
+	seg := max(c.mss, 1)
+	if c.tsOK { // the MSS does not count options
+		seg += 12
+	}
+	limit := (c.receiveLimit() + seg - 1) / seg * seg
 	wnd := limit - c.rq.size
 	if wnd < limit/4 && wnd < c.mss {
 		wnd = 0
