@@ -89,6 +89,9 @@ func integer(x script.Expr) (int64, error) {
 
 // isAny reports whether an expression is "...".
 func isAny(x script.Expr) bool {
+	if l, ok := x.(*script.List); ok && len(l.Items) == 1 { // "[...]"
+		x = l.Items[0]
+	}
 	_, ok := x.(script.Ellipsis)
 	return ok
 }

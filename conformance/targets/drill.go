@@ -143,6 +143,8 @@ func drillParams(s *settings.Settings) (tcp.Params, error) {
 			BSDOptions:      s.Profile == settings.FreeBSD,
 			BSDWindow:       s.Profile == settings.FreeBSD,
 			KeepUnread:      true,
+			ReduceCwnd:      true,
+			NoSynData:       s.Profile == settings.Linux,
 			Cookies:         s.Cookies,
 			ResetShut:       s.Profile == settings.Linux,
 			HalfUsedGrows:   s.Profile == settings.Linux,

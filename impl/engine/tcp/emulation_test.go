@@ -196,3 +196,21 @@ func TestBSDWindow(t *testing.T) {
 		t.Errorf("a window of %d bytes, want %d", got, want)
 	}
 }
+
+// What a timeout takes its part of: of cwnd, or of what was in flight.
+func TestReduceCwnd(t *testing.T) {
+	for _, c := range []struct {
+		like bool
+		want int64
+	}{{false, 2}, {true, 5}} {
+		s := scriptConfig{cc: reno.Factory, synOpts: mssOnly, window: 60000, params: like(Emulation{ReduceCwnd: c.like})}.open(t)
+		s.write(1460)
+		s.want(fACK, 1, 1, 1460)
+		s.none()
+		s.until()
+		s.want(fACK, 1, 1, 1460)
+		if got := s.c.Info(s.now).Ssthresh / 1460; got != c.want {
+			t.Errorf("ssthresh is %d segments, want %d", got, c.want)
+		}
+	}
+}

@@ -178,6 +178,9 @@ func (c *Conn) segmentSynSent(now clock.Time, s *Segment) {
 	h.Flags &^= wire.SYN
 	h.Seq++
 	h.Urgent -= min(h.Urgent, 1)
+	if c.p.Like.NoSynData {
+		c.trimWhole(s)
+	}
 	if seq := c.rcvNxt; c.acceptable(now, s, &seq) {
 		c.segmentText(now, s, seq)
 	}

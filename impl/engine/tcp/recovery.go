@@ -441,6 +441,9 @@ func (c *Conn) beginRecovery(now clock.Time, lost, inFlight, delivered int64) {
 
 // congested tells the controller of an episode.
 func (c *Conn) congested(now clock.Time, kind cc.CongestionKind, lost, flight, inFlight int64, repeat bool) {
+	if c.p.Like.ReduceCwnd {
+		flight = c.cwnd
+	}
 	if fault.On("loss-without-reduction") {
 		flight *= 2
 	}

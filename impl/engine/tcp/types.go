@@ -85,6 +85,8 @@ type Emulation struct {
 	KeepUnread             bool          // a reset leaves the reader what has arrived
 	ResetShut              bool          // data for a connection of which both directions are shut get a RST, as for an orphan
 	HalfUsedGrows          bool          // slow start goes on while more than half of cwnd was used, as Linux's
+	ReduceCwnd             bool          // ssthresh is a part of cwnd, and not of FlightSize
+	NoSynData              bool          // data in a SYN-ACK are dropped
 	LateUndo               bool          // duplicates reported after a recovery undo it
 	FinInSACK              bool          // a FIN behind a gap is part of the block that is reported
 	Cookies                bool          // a SYN-ACK to a SYN without timestamps has the MSS alone, as with SYN cookies
