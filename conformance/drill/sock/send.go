@@ -230,6 +230,9 @@ func (p *Proc) Shutdown(fd, how int) error {
 	}
 	if l := s.listener; l != nil && !l.down {
 		p.mu.Unlock()
+		if p.cfg.FreeBSD { // it wakes who accepts, and goes on listening
+			return ENOTCONN
+		}
 		if how != ShutWR {
 			l.close()
 		}
@@ -255,7 +258,11 @@ func (p *Proc) Shutdown(fd, how int) error {
 		s.wrShut = true
 		_ = s.flow.CloseWrite()
 	}
-	if s.rdShut && s.wrShut && !p.cfg.FreeBSD {
+	switch {
+	case how != ShutWR && p.cfg.FreeBSD: // what is there, and what comes, is thrown away
+		s.ahead, s.eof = nil, true
+		_ = s.flow.CloseRead()
+	case s.rdShut && s.wrShut && !p.cfg.FreeBSD:
 		s.pull(int(s.flow.Info().ReceiveQueue)) // what is there can still be read
 		_ = s.flow.CloseRead()
 	}

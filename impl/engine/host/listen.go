@@ -104,6 +104,8 @@ func (h *Host) listen(now clock.Time, l *listening, w *timeWait, local, remote n
 	case flags&wire.SYN == 0: // fourth
 		h.drop(api.DropNoAck)
 		return
+	case flags&wire.FIN != 0 && h.like().SynWithFin:
+		s.TCP.Flags &^= wire.FIN
 	case flags&wire.FIN != 0:
 		// No honest opener closes in the same breath.
 		h.drop(api.DropSyn)

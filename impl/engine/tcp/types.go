@@ -87,6 +87,10 @@ type Emulation struct {
 	HalfUsedGrows          bool          // slow start goes on while more than half of cwnd was used, as Linux's
 	ReduceCwnd             bool          // ssthresh is a part of cwnd, and not of FlightSize
 	NoSynData              bool          // data in a SYN-ACK are dropped
+	QuietHalfOpen          bool          // a connection that is not established yet is given up without a RST
+	SoftUnreachable        bool          // of ICMP errors only those that refuse a port or protocol fail a dial
+	SynWithFin             bool          // a FIN that stands on a SYN is ignored, and the SYN is not
+	Blackhole              int           // at closed ports no SYN is answered (1), or nothing (2)
 	LateUndo               bool          // duplicates reported after a recovery undo it
 	FinInSACK              bool          // a FIN behind a gap is part of the block that is reported
 	Cookies                bool          // a SYN-ACK to a SYN without timestamps has the MSS alone, as with SYN cookies
