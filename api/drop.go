@@ -21,6 +21,7 @@ const (
 	DropFragmentLimit                     // no room for more fragments
 	DropNoListener                        // segment for no connection; answered by a reset
 	DropSynQueue                          // SYN queue full
+	DropSynCookie                         // acknowledges no SYN cookie of ours; answered by a reset
 	DropAcceptQueue                       // accept backlog full
 	DropMemory                            // memory or flow limit reached
 	DropUnacceptable                      // outside the window (RFC 9293, section 3.10.7.4)
@@ -37,15 +38,18 @@ const (
 	DropNoRoute                           // no route to the destination, on sending
 	DropLink                              // the link could not send
 	DropDisconnected                      // the stack has left the network
+	DropNeighbour                         // ARP or neighbour discovery: malformed, unsupported, or unasked for
+	DropUnresolved                        // sent to a neighbour that does not answer, or from an address that is not ours yet
 	NumDropReasons
 )
 
 var dropNames = [NumDropReasons]string{
 	"truncated", "ip-header", "ip-checksum", "not-for-us", "martian", "protocol",
 	"tcp-header", "tcp-checksum", "icmp", "fragment-invalid", "fragment-overlap",
-	"fragment-timeout", "fragment-limit", "no-listener", "syn-queue", "accept-queue",
+	"fragment-timeout", "fragment-limit", "no-listener", "syn-queue", "syn-cookie", "accept-queue",
 	"memory", "unacceptable", "paws", "no-timestamp", "bad-ack", "no-ack", "reset", "syn",
 	"receive-buffer", "closed", "time-wait", "backlog", "no-route", "link", "disconnected",
+	"neighbour", "unresolved",
 }
 
 // String returns the reason's name as it stands in logs and in JSON.

@@ -54,6 +54,11 @@ type Info struct {
 	Retries         int    // retransmissions of the same segment in a row
 	Probes          uint64 // tail loss probes sent
 
+	// Answers of the congestion controller that no path can want, and that were held
+	// within bounds: a window below one segment or beyond 2^48 bytes, or a negative
+	// threshold, rate or quantum.
+	ControllerFaults uint64
+
 	DataSegmentsSent, DataSegmentsReceived uint64 // segments with payload
 	DeliveredSegments                      uint64 // of ours, a SYN included, each once
 	DeliveredCE                            uint64 // those whose ACK echoed congestion
@@ -119,6 +124,7 @@ type StackInfo struct {
 	Memory, MemoryLimit int64 // bytes charged to flows, and what they may reach
 
 	Opened, Accepted, Refused, Failed uint64 // flows since the start
+	CookiesSent, CookiesAccepted      uint64 // SYN cookies, those that turned out wrong being DropSynCookie
 
 	PacketsIn, PacketsOut uint64
 	BytesIn, BytesOut     uint64 // IP payload included

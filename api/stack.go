@@ -62,7 +62,8 @@ type ListenConfig struct {
 	Backlog int
 
 	// HalfOpen bounds the connections in SYN-RECEIVED: a flood of SYNs
-	// cannot take more memory than that.
+	// cannot take more memory than that. What becomes of SYNs beyond is the
+	// stack's business; the userspace engine answers them with SYN cookies.
 	HalfOpen int
 }
 

@@ -94,7 +94,7 @@ func (b Backends) Names() []string { return slices.Sorted(maps.Keys(b)) }
 func Engine(controller cc.Factory, options func(*Stack) string) Backend {
 	return Backend{
 		Link: true,
-		Keys: []string{"link", "addresses", "gateways", "buffers", "limits", "keepalive", "nodelay",
+		Keys: []string{"link", "addresses", "gateways", "duplicate_detection", "buffers", "limits", "keepalive", "nodelay",
 			"user_timeout", "ttl", "dscp", "mss", "timers", "tcp", "shards", "seed"},
 		New: func(env *Environment) (api.Stack, error) {
 			s := env.Stack
@@ -103,11 +103,14 @@ func Engine(controller cc.Factory, options func(*Stack) string) Backend {
 				env.Link, _ = pipe.New(pipe.Config{Name: s.Name})
 			}
 			cfg := engine.Config{
-				Backend:     s.Backend,
-				Link:        env.Link,
-				Clock:       env.Clock,
-				Addresses:   s.prefixes(),
-				Gateways:    s.Gateways,
+				Backend:   s.Backend,
+				Link:      env.Link,
+				Clock:     env.Clock,
+				Addresses: s.prefixes(),
+				Gateways:  s.Gateways,
+
+				NoDuplicateDetection: !s.DuplicateDetection,
+
 				Controllers: []cc.Factory{controller},
 				Flow:        s.flowConfig(),
 				Params:      s.params(),
@@ -199,9 +202,13 @@ func (s *Stack) params() tcp.Params {
 		NoTimestamps:      !s.TCP.Timestamps,
 		NoWindowScale:     !s.TCP.WindowScale,
 		ECN:               ecnPolicies[s.TCP.ECN],
+		SynCookies:        cookiePolicies[s.TCP.SynCookies],
 		Autotune:          s.Buffers.Autotune,
 	}
 }
+
+// cookiePolicies are the values of the key tcp.syn_cookies.
+var cookiePolicies = map[string]tcp.CookiePolicy{"never": tcp.CookiesNever, "overflow": tcp.CookiesOverflow, "always": tcp.CookiesAlways}
 
 // ecnPolicies are the values of the key tcp.ecn.
 var ecnPolicies = map[string]tcp.ECNPolicy{"off": tcp.ECNOff, "passive": tcp.ECNPassive, "on": tcp.ECNOn}

@@ -45,21 +45,63 @@ type HTTP struct {
 // Link is one link.
 type Link struct {
 	Name    string   `mapstructure:"name" required:"true" name:"true" doc:"Name of the link: lower-case letters, digits and '-'."`
-	Driver  string   `mapstructure:"driver" required:"true" oneof:"pipe|sim|tun" doc:"pipe: memory between two stacks; sim: a simulated network between two stacks; tun: a TUN device of this machine (Linux)."`
+	Driver  string   `mapstructure:"driver" required:"true" oneof:"pipe|sim|tun|tap|packet|replay" doc:"pipe: memory between two stacks; sim: a simulated network between two stacks; tun, tap: a TUN or TAP device of this machine (Linux); packet: a station on the network of an interface that exists (Linux); replay: the packets of a capture."`
 	MTU     int      `mapstructure:"mtu" default:"1500" min:"576" max:"65535" doc:"Largest IP packet, in bytes; 1280 at least for IPv6."`
 	Ends    []string `mapstructure:"ends" default:"a,b" doc:"Names of the two ends of a pipe or sim link. Stacks refer to them as 'link:end'."`
 	Capture string   `mapstructure:"capture" doc:"File that the link's packets are written to, in pcapng format; of a pipe or sim link, those that pass its first end. Replaced at each start."`
 	Tun     *Tun     `mapstructure:"tun" doc:"Settings of the driver tun."`
+	Tap     *Tap     `mapstructure:"tap" doc:"Settings of the driver tap."`
+	Packet  *Packet  `mapstructure:"packet" doc:"Settings of the driver packet."`
+	Replay  *Replay  `mapstructure:"replay" doc:"Settings of the driver replay."`
 	Sim     *Sim     `mapstructure:"sim" doc:"Settings of the driver sim, for packets both ways. Without them it is a perfect link."`
+}
+
+// oneEnd reports whether the link has one end, for one stack.
+func (l *Link) oneEnd() bool { return l.Driver != "pipe" && l.Driver != "sim" }
+
+// ethernet reports whether the link may carry Ethernet frames. Of a replay only the
+// capture tells.
+func (l *Link) ethernet() bool {
+	return l.Driver == "tap" || l.Driver == "packet" || l.Driver == "replay"
+}
+
+// kernelDevice returns the settings of a TUN or TAP device, or nil.
+func (l *Link) kernelDevice() *Tun {
+	if l.Tap != nil {
+		return &l.Tap.Tun
+	}
+	return l.Tun
 }
 
 // Tun is a TUN device.
 type Tun struct {
 	Device        string   `mapstructure:"device" doc:"Name of the device, created if there is none. By default the kernel chooses one."`
-	FD            int      `mapstructure:"fd" min:"3" doc:"Number of an inherited descriptor of an open TUN device, instead of device."`
-	Offload       string   `mapstructure:"offload" default:"off" oneof:"off|on|auto" doc:"Exchange super-packets and unfinished checksums with the kernel: auto where it can."`
+	FD            int      `mapstructure:"fd" min:"3" doc:"Number of an inherited descriptor of an open device of the kind, instead of device."`
+	Queues        int      `mapstructure:"queues" default:"1" min:"1" max:"256" doc:"Queues of the device, each read by a goroutine of its own; the kernel spreads flows over them."`
+	Offload       string   `mapstructure:"offload" default:"off" oneof:"off|on|auto|software" doc:"Exchange super-packets and unfinished checksums with the kernel: auto where it can. software: plain packets cross the device, and are cut and merged in front of it."`
 	Up            bool     `mapstructure:"up" default:"true" doc:"Set the device's MTU and addresses and bring it up. Needs CAP_NET_ADMIN. Otherwise that is the administrator's task."`
 	HostAddresses []Prefix `mapstructure:"host_addresses" doc:"Addresses for the kernel's side of the device."`
+}
+
+// Tap is a TAP device.
+type Tap struct {
+	Tun `mapstructure:",squash"`
+	MAC MAC `mapstructure:"mac" doc:"Ethernet address of the stack, other than the device's own. By default one at random."`
+}
+
+// Packet is a packet socket on an interface.
+type Packet struct {
+	Interface string `mapstructure:"interface" required:"true" doc:"Name of the interface, which exists and is up. The kernel must not have the stack's addresses."`
+	MAC       MAC    `mapstructure:"mac" doc:"Ethernet address of the stack; another than the interface's makes that promiscuous. By default the interface's own."`
+	Offload   string `mapstructure:"offload" default:"on" oneof:"off|on|software" doc:"Send super-packets and unfinished checksums, for the kernel or the card to finish. software: cut them before."`
+}
+
+// Replay is a capture that is played.
+type Replay struct {
+	File      string  `mapstructure:"file" required:"true" doc:"The capture: pcap or pcapng, of Ethernet frames or IP packets."`
+	Speed     float64 `mapstructure:"speed" default:"1" min:"0" doc:"How many times faster than recorded it is played; 0: as fast as the stack takes it."`
+	Interface string  `mapstructure:"interface" doc:"Play only what was recorded on this interface of a pcapng file: 'x in' is what came in on the link x of a capture that Sluice has made. By default everything."`
+	MAC       MAC     `mapstructure:"mac" doc:"Ethernet address of the stack, for a capture of Ethernet frames: that of the host whose part it plays."`
 }
 
 // Sim is a simulated network.
@@ -89,6 +131,8 @@ type Stack struct {
 	Link      string       `mapstructure:"link" doc:"Link that the stack is attached to; 'link:end' for one with two ends, 'none' for a stack that talks to itself alone. The backend kernel has no link."`
 	Addresses []Prefix     `mapstructure:"addresses" doc:"The stack's own addresses with their networks."`
 	Gateways  []netip.Addr `mapstructure:"gateways" doc:"Routers beyond these networks, one for each family at most."`
+
+	DuplicateDetection bool `mapstructure:"duplicate_detection" default:"true" doc:"On a link of Ethernet, ask whether another station has the addresses before using them: for 7 seconds at most with IPv4, 2 with IPv6."`
 
 	Buffers     Buffers    `mapstructure:"buffers" doc:"Limits of one flow's queues."`
 	Limits      Limits     `mapstructure:"limits" doc:"Limits of the whole stack."`
@@ -148,6 +192,7 @@ type TCP struct {
 	Timestamps    bool   `mapstructure:"timestamps" default:"true" doc:"Timestamps (RFC 7323)."`
 	WindowScale   bool   `mapstructure:"window_scale" default:"true" doc:"Window scaling (RFC 7323)."`
 	ECN           string `mapstructure:"ecn" default:"passive" oneof:"off|passive|on" doc:"Explicit congestion notification (RFC 3168): passive where the peer asks for it, on to ask for it too. A congestion controller that needs it asks for it, unless this is off."`
+	SynCookies    string `mapstructure:"syn_cookies" default:"overflow" oneof:"never|overflow|always" doc:"Answer SYNs by cookies, without remembering them (RFC 4987): overflow where the SYN queue is full. With never the oldest half-open connection makes room instead."`
 	InitialWindow Size   `mapstructure:"initial_window" min:"64B" max:"1MiB" doc:"Initial congestion window; by default that of RFC 6928."`
 	MaxWindow     Size   `mapstructure:"max_window" min:"1KiB" max:"1GiB" doc:"Greatest congestion window."`
 	MinMSS        int    `mapstructure:"min_mss" min:"1" max:"536" doc:"Smallest MSS that a peer may announce."`
@@ -171,11 +216,12 @@ type Fixed struct {
 type Service struct {
 	Name        string   `mapstructure:"name" required:"true" name:"true" doc:"Name of the service: lower-case letters, digits and '-'."`
 	Stack       string   `mapstructure:"stack" required:"true" doc:"Stack that it runs on."`
-	Handler     string   `mapstructure:"handler" required:"true" oneof:"echo|discard|chargen|http|proxy|forward" doc:"echo, discard, chargen: RFC 862, 863, 864; http: files, or a status page; proxy: from the stack to an address of the host's network; forward: from an address of the host through the stack."`
+	Handler     string   `mapstructure:"handler" required:"true" oneof:"echo|discard|chargen|http|proxy|forward" doc:"echo, discard, chargen: RFC 862, 863, 864; http: files, or a status page; proxy: from the stack to an address of the host's network; forward: from an address of the host through the stack (from, to), or from the stack to wherever the connection was going (prefixes)."`
 	Listen      Endpoint `mapstructure:"listen" doc:"Port in the stack, or one of its addresses and a port. For every handler but forward."`
 	Connections int      `mapstructure:"connections" default:"1024" min:"1" max:"1000000" doc:"Most connections at once; more have to wait."`
 	Root        string   `mapstructure:"root" doc:"Directory that http serves, from the working directory of the daemon if it is relative. Without it http serves the built-in status page."`
 	Upload      bool     `mapstructure:"upload" default:"false" doc:"Let http store files under root, by PUT or POST. The directory is made if it does not exist."`
 	To          AddrPort `mapstructure:"to" default:"off" doc:"Where proxy (in the host's network) or forward (in the stack's) leads."`
 	From        AddrPort `mapstructure:"from" default:"off" doc:"Address and port of the host that forward listens on."`
+	Prefixes    []Prefix `mapstructure:"prefixes" doc:"Addresses beyond the stack's own to which forward takes connections, as in [0.0.0.0/0, '::/0']. Each is carried on to its destination by the host's network, which must not route it back into the stack; the destination is dialled first. In place of from and to."`
 }

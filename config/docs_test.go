@@ -29,7 +29,11 @@ A configuration is one YAML file. ` + "`sluice check -c FILE`" + ` says what is 
 - Where no default is given, that of the backend applies.
 
 A pipe or sim link has two ends, each for one stack: with ` + "`ends: [near, far]`" + ` a stack's ` + "`link`" + ` is ` + "`lab:near`" + ` or ` + "`lab:far`" + `.
-A tun link has one, ` + "`link: wan`" + `.
+The others have one, ` + "`link: wan`" + `.
+
+On links of Ethernet (tap, packet, some captures) the stack is a station that speaks ARP and neighbour discovery. It takes no
+router advertisements: addresses and gateways are those configured. What the drivers need is said at their packages:
+[tun](../link/tun), [tap](../link/tap), [packet](../link/packet), [replay](../link/pcap).
 
 The backend ` + "`kernel`" + ` has no link, and takes only the keys that the host's sockets have: addresses (none means all of the
 host's), buffers, limits.flows, keepalive, nodelay, user_timeout, ttl, dscp and mss.

@@ -7,9 +7,12 @@ import (
 	"time"
 
 	"github.com/sluicenet/sluice/api/link"
+	"github.com/sluicenet/sluice/link/gso"
+	"github.com/sluicenet/sluice/link/packet"
 	"github.com/sluicenet/sluice/link/pcap"
 	"github.com/sluicenet/sluice/link/pipe"
 	"github.com/sluicenet/sluice/link/sim"
+	"github.com/sluicenet/sluice/link/tap"
 	"github.com/sluicenet/sluice/link/tun"
 	"github.com/sluicenet/sluice/link/tun/setup"
 )
@@ -34,8 +37,14 @@ func openLink(l *Link, deps Deps) (*builtLink, error) {
 		}
 		b.add(l.Name+":"+l.Ends[0], x)
 		b.add(l.Name+":"+l.Ends[1], y)
-	case "tun":
-		x, err := openTun(l, deps)
+	case "replay":
+		x, err := openReplay(l, deps)
+		if err != nil {
+			return nil, err
+		}
+		b.add(l.Name, x)
+	case "tun", "tap", "packet":
+		x, err := openDevice(l, deps)
 		if x != nil {
 			b.add(l.Name, x)
 		}
@@ -71,27 +80,42 @@ func (b *builtLink) record(deps Deps) error {
 	return nil
 }
 
-// openTun opens a device and sets it up. If only the latter fails it returns the
+// openDevice opens a device and sets it up. If only the latter fails it returns the
 // device too.
-func openTun(l *Link, deps Deps) (link.Link, error) {
-	cfg := tun.Config{MTU: l.MTU, OnError: func(err error) {
+func openDevice(l *Link, deps Deps) (link.Link, error) {
+	onError := func(err error) {
 		deps.Logger.Error("the device has failed", "link", l.Name, "error", err)
-	}}
-	t := l.Tun
+	}
+	if l.Driver == "packet" {
+		x, err := packet.Open(packet.Config{
+			Interface: l.Packet.Interface, HardwareAddr: l.Packet.MAC, MTU: l.MTU,
+			NoOffload: l.Packet.Offload != "on", OnError: onError,
+		})
+		if err == nil && l.Packet.Offload == "software" {
+			x = gso.Wrap(x)
+		}
+		return x, err
+	}
+	t := l.kernelDevice()
 	if t == nil {
 		t = &Tun{Up: true}
 	}
-	cfg.Name = t.Device
-	cfg.HasFD, cfg.FD = t.FD != 0, t.FD
-	switch t.Offload {
-	case "on":
-		cfg.Offload = tun.OffloadOn
-	case "auto":
-		cfg.Offload = tun.OffloadAuto
+	var x link.Link
+	var err error
+	if l.Driver == "tap" {
+		cfg := tap.Config{Name: t.Device, HasFD: t.FD != 0, FD: t.FD, MTU: l.MTU, Queues: t.Queues, Offload: offloadModes[t.Offload], OnError: onError}
+		if l.Tap != nil {
+			cfg.HardwareAddr = l.Tap.MAC
+		}
+		x, err = tap.Open(cfg)
+	} else {
+		x, err = tun.Open(tun.Config{Name: t.Device, HasFD: t.FD != 0, FD: t.FD, MTU: l.MTU, Queues: t.Queues, Offload: offloadModes[t.Offload], OnError: onError})
 	}
-	x, err := tun.Open(cfg)
 	if err != nil {
 		return nil, err
+	}
+	if t.Offload == "software" {
+		x = gso.Wrap(x)
 	}
 	if t.Up {
 		addrs := make([]netip.Prefix, len(t.HostAddresses))
@@ -105,8 +129,44 @@ func openTun(l *Link, deps Deps) (link.Link, error) {
 	return x, nil
 }
 
+// offloadModes are the values of the key offload; software is off for the device.
+var offloadModes = map[string]tun.OffloadMode{"off": tun.OffloadOff, "on": tun.OffloadOn, "auto": tun.OffloadAuto}
+
+// openReplay opens a capture. The link closes the file.
+func openReplay(l *Link, deps Deps) (link.Link, error) {
+	f, err := os.Open(l.Replay.File)
+	if err != nil {
+		return nil, err
+	}
+	x, err := pcap.NewReplay(pcap.ReplayConfig{
+		Name: l.Name, Reader: f, Clock: deps.Clock, Speed: l.Replay.Speed, Interface: l.Replay.Interface,
+		HardwareAddr: l.Replay.MAC, MTU: l.MTU,
+		OnEnd: func(err error) {
+			if err != nil {
+				deps.Logger.Error("the replay has ended", "link", l.Name, "file", l.Replay.File, "error", err)
+				return
+			}
+			deps.Logger.Info("the replay has ended", "link", l.Name, "file", l.Replay.File)
+		},
+	})
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return x, nil
+}
+
+// ownName reports whether the link has a name of its own, that of a device.
+func (b *builtLink) ownName() bool {
+	switch b.cfg.Driver {
+	case "tun", "tap", "packet":
+		return true
+	}
+	return false
+}
+
 func (b *builtLink) add(name string, l link.Link) {
-	if b.cfg.Driver != "tun" { // a device has a name of its own
+	if !b.ownName() {
 		l = &named{l, name}
 	}
 	b.ends[name] = l

@@ -224,6 +224,8 @@ func (f *field) kind() string {
 		s = "port or address:port"
 	case reflect.TypeFor[AddrPort]():
 		s = "address:port"
+	case reflect.TypeFor[MAC]():
+		s = "Ethernet address"
 	case reflect.TypeFor[Prefix]():
 		s = "address/length"
 	default:

@@ -53,6 +53,8 @@ type StackStatus struct {
 	Accepted         uint64            `json:"accepted"`
 	Refused          uint64            `json:"refused"`
 	Failed           uint64            `json:"failed"`
+	CookiesSent      uint64            `json:"cookies_sent"`
+	CookiesAccepted  uint64            `json:"cookies_accepted"`
 	PacketsIn        uint64            `json:"packets_in"`
 	PacketsOut       uint64            `json:"packets_out"`
 	BytesIn          uint64            `json:"bytes_in"`
@@ -124,6 +126,7 @@ type FlowStatus struct {
 	SegmentsReceived   uint64 `json:"segments_received"`
 	Retransmits        uint64 `json:"retransmits"`
 	Spurious           uint64 `json:"spurious_retransmits"`
+	ControllerFaults   uint64 `json:"controller_faults"`
 	DupAcks            uint64 `json:"dup_acks"`
 	Timeouts           uint64 `json:"timeouts"`
 	PacingRate         int64  `json:"pacing_bytes_per_second"`
@@ -169,7 +172,7 @@ func (s *System) Status() *Status {
 				PacketsIn: x.PacketsIn, PacketsOut: x.PacketsOut, BytesIn: x.BytesIn, BytesOut: x.BytesOut,
 				DropsIn: x.DropsIn, DropsOut: x.DropsOut, Errors: x.Errors,
 			}
-			if b.cfg.Driver == "tun" {
+			if b.ownName() {
 				ls.Device = a.Name
 			}
 			st.Links = append(st.Links, ls)
@@ -194,6 +197,7 @@ func stackStatus(name string, i api.StackInfo) StackStatus {
 		Flows: i.Flows, HalfOpen: i.HalfOpen, TimeWait: i.TimeWait, Listeners: i.Listeners,
 		MemoryBytes: i.Memory, MemoryLimitBytes: i.MemoryLimit,
 		Opened: i.Opened, Accepted: i.Accepted, Refused: i.Refused, Failed: i.Failed,
+		CookiesSent: i.CookiesSent, CookiesAccepted: i.CookiesAccepted,
 		PacketsIn: i.PacketsIn, PacketsOut: i.PacketsOut, BytesIn: i.BytesIn, BytesOut: i.BytesOut,
 		SegmentsIn: i.SegmentsIn, SegmentsOut: i.SegmentsOut, Retransmits: i.Retransmits,
 		ResetsIn: i.ResetsIn, ResetsOut: i.ResetsOut, ChallengeAcks: i.ChallengeAcks,
@@ -240,7 +244,7 @@ func NewFlowStatus(stack string, i api.Info) FlowStatus {
 		SACK: i.SACK, Timestamps: i.Timestamps, ECN: i.ECN,
 		BytesSent: i.BytesSent, BytesReceived: i.BytesReceived, BytesAcked: i.BytesAcked,
 		BytesRetransmitted: i.BytesRetransmitted, SegmentsSent: i.SegmentsSent, SegmentsReceived: i.SegmentsReceived,
-		Retransmits: i.Retransmits, Spurious: i.SpuriousRetransmits, DupAcks: i.DupAcks, Timeouts: i.Timeouts,
+		Retransmits: i.Retransmits, Spurious: i.SpuriousRetransmits, ControllerFaults: i.ControllerFaults, DupAcks: i.DupAcks, Timeouts: i.Timeouts,
 		PacingRate: i.PacingRate, DeliveryRate: i.DeliveryRate,
 		Timer: i.Timer, TimerLeft: i.TimerLeft.Microseconds(), Probes: i.KeepaliveProbes,
 		Opened: i.Opened, TTL: i.TTL, DSCP: i.DSCP, NoDelay: i.NoDelay,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -138,6 +139,14 @@ func (s *System) newService(c *Service) *builtService {
 	case "proxy":
 		v = service.Proxy(cfg, c.To.AddrPort)
 	case "forward":
+		if len(c.Prefixes) > 0 {
+			prefixes := make([]netip.Prefix, len(c.Prefixes))
+			for i, p := range c.Prefixes {
+				prefixes[i] = p.Prefix.Masked()
+			}
+			v = service.Transparent(cfg, prefixes)
+			break
+		}
 		v = service.Forward(cfg, c.From.AddrPort, c.To.AddrPort)
 	default:
 		panic("BUG: handler " + c.Handler)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -289,4 +290,31 @@ func (p *Prefix) UnmarshalText(text []byte) error {
 	}
 	*p = Prefix{v}
 	return nil
+}
+
+// MAC is an Ethernet address, as in "02:00:5e:10:00:01".
+type MAC [6]byte
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (m *MAC) UnmarshalText(text []byte) error {
+	hw, err := net.ParseMAC(string(text))
+	if err != nil || len(hw) != 6 {
+		return fmt.Errorf("%q is not an Ethernet address such as %q", text, "02:00:5e:10:00:01")
+	}
+	if hw[0]&1 != 0 || MAC(hw) == (MAC{}) {
+		return fmt.Errorf("%q is not the address of one station", text)
+	}
+	*m = MAC(hw)
+	return nil
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (m MAC) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// String prints the address, or nothing.
+func (m MAC) String() string {
+	if m == (MAC{}) {
+		return ""
+	}
+	return net.HardwareAddr(m[:]).String()
 }

@@ -43,39 +43,54 @@ func (v *validator) links() {
 		if l.Name == noLink {
 			v.fail(path+".name", key+".name", "stands for no link, and cannot be one")
 		}
-		if l.Driver == "tun" {
+		if l.oneEnd() {
 			if v.given(path + ".ends") {
-				v.fail(path+".ends", key+".ends", "a tun link has one end; ends are for pipe and sim")
+				v.fail(path+".ends", key+".ends", "a %s link has one end; ends are for pipe and sim", l.Driver)
 			}
 		} else if len(l.Ends) != 2 || l.Ends[0] == l.Ends[1] || !validName(l.Ends[0]) || !validName(l.Ends[1]) {
 			v.fail(path+".ends", key+".ends", "wants two different names")
 		}
-		if l.Tun != nil && l.Driver != "tun" {
-			v.fail(path+".tun", key+".tun", "is for the driver tun, not %s", l.Driver)
-		}
-		if l.Sim != nil && l.Driver != "sim" {
-			v.fail(path+".sim", key+".sim", "is for the driver sim, not %s", l.Driver)
-		}
-		if t := l.Tun; t != nil && l.Driver == "tun" {
-			if t.FD != 0 && t.Device != "" {
-				v.fail(path+".tun.fd", key+".tun.fd", "is given together with device: only one can be")
+		for _, b := range []struct {
+			driver string
+			given  bool
+		}{{"tun", l.Tun != nil}, {"tap", l.Tap != nil}, {"packet", l.Packet != nil}, {"replay", l.Replay != nil}, {"sim", l.Sim != nil}} {
+			if b.given && l.Driver != b.driver {
+				v.fail(path+"."+b.driver, key+"."+b.driver, "is for the driver %s, not %s", b.driver, l.Driver)
 			}
-			if len(t.Device) > 15 || strings.ContainsAny(t.Device, "/ \t\n%") {
-				v.fail(path+".tun.device", key+".tun.device", "%q is not a device name: at most 15 characters, no space, '/' or '%%'", t.Device)
+		}
+		switch {
+		case l.Driver == "packet" && l.Packet == nil:
+			v.fail(path, key+".packet.interface", "is required for the driver packet")
+		case l.Driver == "replay" && l.Replay == nil:
+			v.fail(path, key+".replay.file", "is required for the driver replay")
+		}
+		if p := l.Packet; p != nil && !deviceName(p.Interface) {
+			v.fail(path+".packet.interface", key+".packet.interface", "%q is not the name of an interface: at most 15 characters, no space, '/' or '%%'", p.Interface)
+		}
+		if t := l.kernelDevice(); t != nil && (l.Driver == "tun" || l.Driver == "tap") {
+			path, key := path+"."+l.Driver, key+"."+l.Driver
+			if t.FD != 0 && t.Device != "" {
+				v.fail(path+".fd", key+".fd", "is given together with device: only one can be")
+			}
+			if !deviceName(t.Device) {
+				v.fail(path+".device", key+".device", "%q is not a device name: at most 15 characters, no space, '/' or '%%'", t.Device)
 			}
 			if first, dup := devices[t.Device]; dup && t.Device != "" {
-				v.fail(path+".tun.device", key+".tun.device", "the device %s is taken by link %s", t.Device, first)
+				v.fail(path+".device", key+".device", "the device %s is taken by link %s", t.Device, first)
 			}
 			devices[t.Device] = l.Name
+			if t.FD != 0 && t.Queues > 1 {
+				v.fail(path+".queues", key+".queues", "cannot be set with fd: a descriptor is one queue")
+			}
 			if !t.Up && len(t.HostAddresses) > 0 {
-				v.fail(path+".tun.host_addresses", key+".tun.host_addresses", "cannot be set with 'up: false'")
+				v.fail(path+".host_addresses", key+".host_addresses", "cannot be set with 'up: false'")
 			}
 			for j, p := range t.HostAddresses {
 				if problem := unusable(p.Addr()); problem != "" {
-					v.fail(fmt.Sprintf("%s.tun.host_addresses[%d]", path, j), key+".tun.host_addresses", "%s %s", p, problem)
+					v.fail(fmt.Sprintf("%s.host_addresses[%d]", path, j), key+".host_addresses", "%s %s", p, problem)
 				}
 				if p.Addr().Is6() && l.MTU < 1280 {
-					v.fail(path+".mtu", key+".mtu", "%d is less than the 1280 that IPv6 needs", l.MTU)
+					v.fail(fmt.Sprintf("links[%d].mtu", i), "links."+l.Name+".mtu", "%d is less than the 1280 that IPv6 needs", l.MTU)
 				}
 			}
 		}
@@ -87,6 +102,9 @@ func (v *validator) links() {
 		}
 	}
 }
+
+// deviceName reports whether the kernel may have an interface of the name.
+func deviceName(s string) bool { return len(s) <= 15 && !strings.ContainsAny(s, "/ \t\n%") }
 
 // unusable says what is wrong with an address for a host, if anything is.
 func unusable(a netip.Addr) string {
@@ -120,6 +138,9 @@ func (v *validator) stacks() {
 		v.keysOf(path, key, s, b)
 		l := v.linkOf(path, key, s, b)
 		v.addresses(path, key, s, b, l, addrs)
+		if at := path + ".duplicate_detection"; v.given(at) && b.Link && (l == nil || !l.ethernet()) {
+			v.fail(at, key+".duplicate_detection", "is for stacks on a link of Ethernet: tap, packet, replay")
+		}
 		if s.MSS != 0 && l != nil && s.MSS > l.MTU-40 {
 			v.fail(path+".mss", key+".mss", "%d does not fit into the MTU of link %s, %d, with headers of 40 bytes", s.MSS, l.Name, l.MTU)
 		}
@@ -137,7 +158,7 @@ func (v *validator) stacks() {
 	for i := range v.cfg.Links {
 		l := &v.cfg.Links[i]
 		path, key := fmt.Sprintf("links[%d]", i), "links."+l.Name
-		if l.Driver == "tun" {
+		if l.oneEnd() {
 			if v.used[l.Name] == "" {
 				v.fail(path, key, "no stack is attached to it")
 			}
@@ -212,13 +233,13 @@ func (v *validator) linkOf(path, key string, s *Stack, b Backend) *Link {
 			continue
 		}
 		switch {
-		case l.Driver == "tun" && hasEnd:
-			v.fail(path, key, "%s is a tun link and has no ends: write %q", name, name)
+		case l.oneEnd() && hasEnd:
+			v.fail(path, key, "%s is a %s link and has no ends: write %q", name, l.Driver, name)
 			return l
-		case l.Driver != "tun" && !hasEnd:
+		case !l.oneEnd() && !hasEnd:
 			v.fail(path, key, "%s has two ends: write %q or %q", name, name+":"+l.Ends[0], name+":"+l.Ends[len(l.Ends)-1])
 			return l
-		case l.Driver != "tun" && !contains(l.Ends, end):
+		case !l.oneEnd() && !contains(l.Ends, end):
 			v.fail(path, key, "link %s has no end %q%s", name, end, suggest(end, l.Ends))
 			return l
 		}
@@ -246,8 +267,8 @@ func (v *validator) addresses(path, key string, s *Stack, b Backend, l *Link, ad
 	}
 	if addrs[name] == nil {
 		addrs[name] = map[netip.Addr]string{}
-		if l != nil && l.Tun != nil {
-			for _, p := range l.Tun.HostAddresses {
+		if l != nil && l.kernelDevice() != nil {
+			for _, p := range l.kernelDevice().HostAddresses {
 				addrs[name][p.Addr()] = "the host's side of link " + l.Name
 			}
 		}
@@ -319,22 +340,32 @@ func (v *validator) services() {
 		if st == nil {
 			v.fail(path+".stack", key+".stack", "there is no stack %q%s", s.Stack, suggest(s.Stack, v.cfg.stackNames()))
 		}
+		transparent := s.Handler == "forward" && len(s.Prefixes) > 0
 		for _, k := range []struct {
 			name     string
 			present  bool
 			wants    bool
 			required bool
 		}{
+			{"prefixes", len(s.Prefixes) > 0, s.Handler == "forward", false},
 			{"listen", s.Listen != Endpoint{}, s.Handler != "forward", true},
-			{"from", s.From.IsValid(), s.Handler == "forward", true},
-			{"to", s.To.IsValid(), s.Handler == "forward" || s.Handler == "proxy", true},
+			{"from", s.From.IsValid(), s.Handler == "forward" && !transparent, true},
+			{"to", s.To.IsValid(), s.Handler == "forward" && !transparent || s.Handler == "proxy", true},
 			{"root", s.Root != "", s.Handler == "http", false},
 			{"upload", v.given(path + ".upload"), s.Handler == "http", false},
 		} {
 			if k.wants && k.required && !k.present {
+				if k.name == "from" || k.name == "to" && s.Handler == "forward" {
+					v.fail(path+"."+k.name, key+"."+k.name, "is required for the handler forward, unless it has prefixes")
+					continue
+				}
 				v.fail(path+"."+k.name, key+"."+k.name, "is required for the handler %s", s.Handler)
 			}
 			if !k.wants && (k.present || v.given(path+"."+k.name)) {
+				if transparent {
+					v.fail(path+"."+k.name, key+"."+k.name, "the handler forward does not take it beside prefixes")
+					continue
+				}
 				v.fail(path+"."+k.name, key+"."+k.name, "the handler %s does not take it", s.Handler)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // A Case is one promise put to the test.
@@ -16,7 +17,8 @@ type Case struct {
 	Source string // contract id, or RFC and section
 	Level  Level
 	Needs  Capability
-	Family Family // families to run in; zero means both
+	Family Family        // families to run in; zero means both
+	Real   time.Duration // bound of the case in real time; zero means 20 s
 	Run    func(*T)
 }
 

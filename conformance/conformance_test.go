@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"flag"
 	"runtime"
+	"slices"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -42,7 +43,7 @@ func TestTargets(t *testing.T) {
 }
 
 // allPass is conformance.Run that allows neither a deviation nor a skip, but for what
-// a congestion controller does not claim.
+// a congestion controller does not claim or declares.
 func allPass(t *testing.T, target conformance.Target) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent()) // no case leaves a goroutine behind
 	cases := conformance.Cases()
@@ -54,6 +55,8 @@ func allPass(t *testing.T, target conformance.Target) {
 			want := conformance.Pass
 			if cases[i].Needs&^target.Capabilities()&(conformance.LossBased|conformance.Cubic) != 0 {
 				want = conformance.Skip
+			} else if slices.ContainsFunc(target.Deviations(), func(d conformance.Deviation) bool { return d.Case == cases[i].ID }) {
+				want = conformance.Deviates
 			}
 			if r := conformance.RunCase(target, &cases[i], family, 1, 0); r.Verdict != want {
 				t.Error(r.Text())

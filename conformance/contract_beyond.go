@@ -27,7 +27,7 @@ var beyondCases = []Case{
 			f, g := p.Connect(nil, nil)
 			t.Write(f, []byte("bye"))
 			op := Start(t, "CloseWrite", f.CloseWrite)
-			t.ok("CloseWrite", op.WaitFor(t.short()))
+			t.ok("CloseWrite", op.WaitFor(t.late(t.short())))
 			t.ok("CloseWrite again", f.CloseWrite())
 			t.WantBytes(g, []byte("bye"))
 			t.WantEOF(g)

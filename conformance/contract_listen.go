@@ -275,7 +275,7 @@ var disconnectCases = []Case{
 				ops = append(ops, Start(t, "disconnect", func() bool { p.A.Disconnect(ctx); return true }))
 			}
 			for _, op := range ops {
-				op.WaitFor(t.short())
+				op.WaitFor(t.late(t.short()))
 			}
 			t.is("reason", f.CloseReason(), api.ErrDisconnected)
 			_, err := g.Read(t.Bound())

@@ -781,7 +781,7 @@ var cancelCases = []Case{
 		},
 	},
 	{
-		ID: "contract/O2-cancel-many", Source: "O2", Title: "Cancelled dials leave nothing", Needs: Wire,
+		ID: "contract/O2-cancel-many", Source: "O2", Title: "Cancelled dials leave nothing", Needs: Wire | VirtualTime,
 		Clause: "Of many dials cancelled at random instants each gives a flow that works, or its context's cause and nothing else; no connection is left over.",
 		Run: func(t *T) {
 			p := t.Pair(nil)
@@ -881,7 +881,7 @@ var pressedCases = []Case{
 				gs = append(gs, p.Accept(s))
 			}
 			for _, op := range several(t, "dial", 4, func(int) error { _, err := p.A.Dial(t.Bound(), s.Addr, nil); return err }) {
-				t.is("dial beyond the limit", op.WaitFor(t.short()), api.ErrNoMemory)
+				t.is("dial beyond the limit", op.WaitFor(t.late(t.short())), api.ErrNoMemory)
 			}
 			for i := range fs {
 				p.Echo(fs[i], gs[i])

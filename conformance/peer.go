@@ -130,6 +130,15 @@ func (t *T) extend(deadline clock.Time, grace time.Duration) (clock.Time, bool) 
 	return deadline.Add(grace), false
 }
 
+// late returns d, the time within which something has to happen, and what it may be
+// late in real time.
+func (t *T) late(d time.Duration) time.Duration {
+	if t.virtual {
+		return d
+	}
+	return d + realDelay
+}
+
 // next returns the next segment, or nil if none comes before the deadline.
 func (w *Lab) next(deadline clock.Time) *Segment { return w.await(deadline, realGrace) }
 

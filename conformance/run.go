@@ -17,7 +17,7 @@ type Options struct {
 	Seed     uint64        // of everything random; 0 means 1
 	Packets  bool          // keep the packets of cases that pass, too
 	Progress func(Record)  // called after each case, by one goroutine at a time, or nil
-	Patience time.Duration // of the machine, for one case; 0 means a minute
+	Patience time.Duration // of the machine, for one case; 0 means a minute, in real time 20 s or the case's own bound
 
 	// Context, if not nil, ends the run early: cases that have not begun when it ends
 	// have no record.

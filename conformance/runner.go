@@ -57,10 +57,24 @@ func (r *Record) Failed() bool { return r.Verdict == Fail || r.Verdict == Inconc
 
 // attempts is how often a case is tried in real time before it counts as failed: what
 // a stack does wrong it does again, what a busy machine does it does not.
-const attempts = 3
+const attempts = 2
+
+// How long a case may take, of the machine's time, before it counts as hung.
+const (
+	virtualBound = time.Minute      // in virtual time: far more than any needs
+	realBound    = 20 * time.Second // in real time, unless the case has a bound of its own
+)
+
+// bound returns how long c may take.
+func (c *Case) bound(virtual bool) time.Duration {
+	if virtual {
+		return virtualBound
+	}
+	return max(realBound, c.Real)
+}
 
 // RunCase runs one case in one family. In real time a case that fails, or whose
-// situation does not come about, is tried again, twice at most.
+// situation does not come about, is tried once more.
 func RunCase(target Target, c *Case, family Family, seed uint64, patience time.Duration) Record {
 	return runCase(target, c, family, Options{Seed: seed, Patience: patience})
 }
@@ -77,7 +91,7 @@ func runCase(target Target, c *Case, family Family, o Options) Record {
 func runOnce(target Target, c *Case, family Family, o Options) Record {
 	patience := o.Patience
 	if patience == 0 {
-		patience = time.Minute
+		patience = c.bound(target.Capabilities()&VirtualTime != 0)
 	}
 	seed := o.Seed
 	rec := Record{

@@ -240,6 +240,7 @@ var closingCases = []Case{
 		ID: "rfc9293/last-ack-lost", Level: OnWire, Source: "RFC 9293 section 3.8.3; 3.10.8", Title: "LAST-ACK and CLOSING end though nobody answers",
 		Clause: "A peer that vanishes after its FIN cannot hold the connection for ever.",
 		Run: func(t *T) {
+			t.Takes(time.Hour)
 			w := t.Lab(nil)
 			for _, state := range []api.State{api.StateLastAck, api.StateClosing, api.StateFinWait1} {
 				c := w.InState(state)

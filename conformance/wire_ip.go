@@ -211,6 +211,7 @@ var ipCases = []Case{
 var dropCases = []Case{
 	{
 		ID: "robust/counted", Level: OnWire, Source: "api.DropReason", Title: "Every packet dropped is counted, by its reason", Needs: Accounting,
+		Real:   time.Minute,
 		Clause: "Packets that cannot be used raise the counter that names why, by one, and no other.",
 		Run: func(t *T) {
 			w := t.Lab(nil)

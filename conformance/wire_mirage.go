@@ -166,6 +166,7 @@ var mirageCases = []Case{
 	},
 	{
 		ID: "mirage/option-wscale-15", Level: OnWire, Source: "RFC 7323 section 2.3; mirage-tcpip", Title: "A window scale above 14 counts as 14", Needs: WindowScale,
+		Real:   45 * time.Second,
 		Clause: "A SYN with a shift of 15 is accepted, and its sender's windows are shifted by 14.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{Scale: 15, Window: 1})
@@ -339,6 +340,7 @@ var mirageCases = []Case{
 		ID: "mirage/rto-backoff", Level: OnWire, Source: "RFC 6298 section 5.5; mirage-tcpip", Title: "Each retransmission doubles the timer, up to a limit",
 		Clause: "The intervals between retransmissions double; if there is a limit it is at least 60 s, and there is one before they exceed four minutes.",
 		Run: func(t *T) {
+			t.Takes(time.Minute)
 			c := t.Lab(nil).Accept(Hello{Flow: api.FlowConfig{UserTimeout: time.Hour}})
 			c.Written(100)
 			c.GotData(time.Second, 101)

@@ -107,7 +107,7 @@ var selectiveCases = []Case{
 			c := t.Lab(nil).Accept(Hello{MSS: 1000, SACK: true})
 			n := 1000 * t.size(2, 8)
 			c.Written(n)
-			c.GotData(0, uint32(n)+1)
+			c.GotData(paced, uint32(n)+1)
 			c.Send(ACK, Ack(1), SACKed(1, uint32(n)+1))
 			c.Got(time.Minute, "the first segment again", c.at(1))
 			c.rcv = 1001
@@ -160,10 +160,10 @@ var selectiveCases = []Case{
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{MSS: 1000, SACK: true})
 			c.Written(3000)
-			c.GotData(0, 3001)
+			c.GotData(paced, 3001)
 			c.AckAll()
 			c.Written(5000)
-			c.GotData(0, 8001)
+			c.GotData(paced, 8001)
 			for range 5 {
 				c.Send(ACK, Ack(3001), SACKed(uint32(1+1000*t.rand.IntN(3)), 3001))
 			}
@@ -178,7 +178,7 @@ var selectiveCases = []Case{
 		},
 	},
 	{
-		ID: "rfc3042/2-sack", Level: OnWire, Source: "RFC 3042 section 2", Title: "With SACK a duplicate ACK without news sends nothing", Needs: SACK,
+		ID: "rfc3042/2-sack", Level: OnWire, Source: "RFC 3042 section 2", Title: "With SACK a duplicate ACK without news sends nothing", Needs: SACK | VirtualTime,
 		Clause: "Duplicate ACKs with no block, or with one that is known, let no new segment out; one that reports more does.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(bulk(Hello{SACK: true}))
@@ -237,7 +237,7 @@ var congestionCases = []Case{
 		},
 	},
 	{
-		ID: "rfc5681/3.1-iw", Level: OnWire, Source: "RFC 5681 section 3.1; RFC 6928 section 2", Title: "The initial window", Needs: LossBased,
+		ID: "rfc5681/3.1-iw", Level: OnWire, Source: "RFC 5681 section 3.1; RFC 6928 section 2", Title: "The initial window",
 		Clause: "The first flight is at most ten segments, and at most 14,600 bytes where a segment is not larger than that; with one round trip more nothing is owed to the handshake.",
 		Run: func(t *T) {
 			w := t.Lab(nil)
@@ -254,7 +254,7 @@ var congestionCases = []Case{
 		},
 	},
 	{
-		ID: "rfc5681/3.1-iw-syn-lost", Level: OnWire, Source: "RFC 5681 section 3.1", Title: "After a lost SYN the first flight is one segment", Needs: LossBased,
+		ID: "rfc5681/3.1-iw-syn-lost", Level: OnWire, Source: "RFC 5681 section 3.1", Title: "After a lost SYN the first flight is one segment",
 		Clause: "Where the SYN or the SYN-ACK had to be retransmitted a second time, only one segment is sent before the first ACK of data.",
 		Run: func(t *T) {
 			w := t.Lab(nil)
@@ -336,6 +336,7 @@ var congestionCases = []Case{
 		ID: "rfc5681/3.1-ssthresh-once", Level: OnWire, Source: "RFC 5681 section 3.1", Title: "Backoff does not lower the threshold again", Needs: LossBased | FlowInfo,
 		Clause: "A segment that times out again and again leaves ssthresh where the first timeout set it.",
 		Run: func(t *T) {
+			t.Takes(time.Minute)
 			c := t.Lab(nil).Accept(bulk(Hello{}))
 			_, segs, _ := c.pump(1)
 			first := int64(0)
@@ -409,7 +410,7 @@ var congestionCases = []Case{
 		},
 	},
 	{
-		ID: "rfc6582/3.2-once", Level: OnWire, Source: "RFC 6582 section 3.2", Title: "Duplicate ACKs of a timeout's retransmissions start nothing", Needs: LossBased,
+		ID: "rfc6582/3.2-once", Level: OnWire, Source: "RFC 6582 section 3.2", Title: "Duplicate ACKs of a timeout's retransmissions start nothing",
 		Clause: "Without SACK: after a timeout, duplicate ACKs below what had been sent before it bring no fast retransmission and no second reduction.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(bulk(Hello{}))
@@ -498,14 +499,14 @@ var congestionCases = []Case{
 				c.Send(ACK, Ack(from), SACKed(from+1000, rel))
 			}
 			c.Drain(0)
-			if s := c.Flow.Info().Ssthresh; s != threshold {
+			if s := c.Flow.Info().Ssthresh; s != 0 && s < threshold { // 0: they undid the timeout (RFC 5682)
 				t.Fatalf("ssthresh went from %d to %d by reports after a timeout", threshold, s)
 			}
 			c.AckAll()
 		},
 	},
 	{
-		ID: "rfc3522/3.2-eifel", Level: OnWire, Source: "RFC 3522 section 3.2; RFC 4015", Title: "A timestamp shows that a timeout was spurious", Needs: FRTO | Timestamps | LossBased,
+		ID: "rfc3522/3.2-eifel", Level: OnWire, Source: "RFC 3522 section 3.2; RFC 4015", Title: "A timestamp shows that a timeout was spurious", Needs: FRTO | Timestamps,
 		Clause: "When the first ACK after a timeout echoes the original's timestamp the window is given back, and nothing else of the flight is sent again.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(bulk(Hello{TS: true}))
@@ -524,7 +525,7 @@ var congestionCases = []Case{
 		},
 	},
 	{
-		ID: "rfc5682/3.1-frto", Level: OnWire, Source: "RFC 5682 section 3.1", Title: "Two ACKs show that a timeout was spurious", Needs: FRTO | SACK | LossBased,
+		ID: "rfc5682/3.1-frto", Level: OnWire, Source: "RFC 5682 section 3.1", Title: "Two ACKs show that a timeout was spurious", Needs: FRTO | SACK,
 		Clause: "When ACKs of the originals go on arriving after a timeout, the flight is not sent again and its window is given back.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(bulk(Hello{SACK: true}))

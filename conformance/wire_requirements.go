@@ -128,7 +128,7 @@ var headerCases = []Case{
 			if t.V6() {
 				most = 1440
 			}
-			for _, mss := range []uint16{0, 9000, 65535, uint16(t.size(536, 1400))} {
+			for _, mss := range []uint16{0, 9000, 32767, uint16(t.size(536, 1400))} {
 				cfg := api.FlowConfig{MSS: mss}
 				d, op := w.StartDial(Hello{Flow: cfg})
 				a := w.Accept(Hello{Flow: cfg})
@@ -188,9 +188,7 @@ var headerCases = []Case{
 				from := c.rcv
 				c.Drain(50 * time.Millisecond)
 				most = max(most, c.rcv-from)
-				if c.rcv == from {
-					t.Fatalf("the stream stops at %d", c.rcv)
-				}
+				c.GotData(0, from+1) // the stream does not stop
 				for rel := from + 1460; rel < c.rcv; rel += 2920 {
 					c.Send(ACK, Ack(rel))
 				}
@@ -211,6 +209,7 @@ var openingCases = []Case{
 		ID: "rfc9293/MUST-23", Level: OnWire, Source: "RFC 9293 section 3.8.3", Title: "A SYN-ACK is not too late after three minutes",
 		Clause: "A dial that nobody has answered for 179 seconds still succeeds when the answer comes.",
 		Run: func(t *T) {
+			t.Takes(3 * time.Minute)
 			c, op := t.Lab(nil).StartDial(Hello{})
 			n := len(c.Drain(179 * time.Second))
 			if op.Done() {
@@ -281,6 +280,7 @@ var openingCases = []Case{
 		ID: "rfc9293/MUST-45", Level: OnWire, Source: "RFC 9293 section 3.9.1.1", Title: "One local address for the whole connection",
 		Clause: "Handshake, data, retransmissions, probes and the reset have one source address, though the stack has several.",
 		Run: func(t *T) {
+			t.Takes(time.Minute)
 			second := netip.MustParseAddr("192.0.2.77")
 			if t.V6() {
 				second = netip.MustParseAddr("2001:db8::77")
@@ -379,6 +379,7 @@ var openingCases = []Case{
 		ID: "rfc9293/SHLD-26", Level: OnWire, Source: "RFC 9293 section 3.9.2.2; RFC 5461", Title: "Hard ICMP errors abort a handshake",
 		Clause: "Protocol unreachable and port unreachable that quote the SYN end the dial with an error that says so, and no SYN follows.",
 		Run: func(t *T) {
+			t.Takes(20 * time.Second)
 			w := t.Lab(nil)
 			for i := range 2 {
 				c, op := w.StartDial(Hello{})
@@ -459,6 +460,7 @@ var reportCases = []Case{
 		ID: "rfc9293/SHLD-9", Level: OnWire, Source: "RFC 9293 section 3.8.3", Title: "Trouble is told between R1 and R2", Needs: Readiness,
 		Clause: "While data go unacknowledged the caller is told before the connection is given up, once for the trouble and not for each retransmission.",
 		Run: func(t *T) {
+			t.Takes(100 * time.Second)
 			told := 0
 			c := t.Lab(nil).Accept(Hello{Flow: api.FlowConfig{Notify: func(_ api.Flow, r api.Readiness) {
 				if r&api.ReadyError != 0 {
@@ -491,6 +493,7 @@ var reportCases = []Case{
 		ID: "rfc9293/SHLD-10", Level: OnWire, Source: "RFC 9293 section 3.8.3", Title: "R1 is three retransmissions at least",
 		Clause: "Neither the first nor the second retransmission is trouble worth a report.",
 		Run: func(t *T) {
+			t.Takes(time.Minute)
 			c := t.Lab(nil).Accept(Hello{})
 			c.Alive()
 			c.Written(t.size(1, 1000))
@@ -514,6 +517,7 @@ var reportCases = []Case{
 		ID: "rfc9293/SHLD-11", Level: OnWire, Source: "RFC 9293 section 3.8.3", Title: "R2 is a hundred seconds at least",
 		Clause: "Data that were not acknowledged for 100 seconds are still retransmitted, and an ACK then saves the connection.",
 		Run: func(t *T) {
+			t.Takes(100 * time.Second)
 			c := t.Lab(nil).Accept(Hello{})
 			c.Written(t.size(1, 1000))
 			if n := len(c.Drain(100 * time.Second)); n < 4 {
@@ -531,6 +535,7 @@ var reportCases = []Case{
 		ID: "rfc9293/MUST-24", Level: OnWire, Source: "RFC 9293 section 3.8.4", Title: "Keep-alive is each connection's own, and can be switched",
 		Clause: "One connection is probed and its neighbour is not; the open connection's probes end when they are switched off, and begin when they are switched on.",
 		Run: func(t *T) {
+			t.Takes(40 * time.Minute)
 			w := t.Lab(nil)
 			k := api.KeepaliveConfig{After: t.between(10*time.Second, 30*time.Second), Interval: 5 * time.Second, Probes: 9}
 			a, b := w.Accept(Hello{}), w.Accept(Hello{})
@@ -590,6 +595,7 @@ var reportCases = []Case{
 		ID: "rfc9293/MAY-5", Level: OnWire, Source: "RFC 9293 section 3.8.4", Title: "There are keep-alives",
 		Clause: "With one a peer that has gone is noticed, though nothing is sent otherwise.",
 		Run: func(t *T) {
+			t.Takes(2 * time.Minute)
 			c := t.Lab(nil).Accept(Hello{Flow: api.FlowConfig{Keepalive: api.KeepaliveConfig{After: 30 * time.Second, Interval: 10 * time.Second, Probes: 3}}})
 			c.Alive()
 			n := 0
@@ -866,7 +872,7 @@ var reportCases = []Case{
 		},
 	},
 	{
-		ID: "rfc9293/MAY-18", Level: OnWire, Source: "RFC 9293 section 3.8.2", Title: "The congestion control is named, and bounds what is sent",
+		ID: "rfc9293/MAY-18", Level: OnWire, Source: "RFC 9293 section 3.8.2", Title: "The congestion control is named, and bounds what is sent", Needs: FlowInfo,
 		Clause: "Info names the controller in force; a name that there is not is refused; what is in flight is within its window.",
 		Run: func(t *T) {
 			w := t.Lab(nil)
@@ -880,9 +886,7 @@ var reportCases = []Case{
 				if i := c.Flow.Info(); i.Congestion == "" || int64(c.rcv-from) > i.Cwnd+1000 {
 					t.Fatalf("%d bytes in flight, window %d, controller %q", c.rcv-from, i.Cwnd, i.Congestion)
 				}
-				if c.rcv == from {
-					t.Fatalf("the stream stops at %d", c.rcv)
-				}
+				c.GotData(0, from+1) // the stream does not stop
 				c.AckAll()
 			}
 			t.ok("write", op.Wait())
@@ -951,7 +955,8 @@ var flowCases = []Case{
 		},
 	},
 	{
-		ID: "rfc9293/SHLD-30", Level: OnWire, Source: "RFC 9293 section 3.8.6.1", Title: "The interval between probes grows exponentially",
+		ID: "rfc9293/SHLD-30", Level: OnWire, Source: "RFC 9293 section 3.8.6.1", Title: "The interval between probes grows exponentially", Needs: VirtualTime,
+		Real:   45 * time.Second,
 		Clause: "Each interval is about twice the one before, up to a ceiling, whether the probes are answered or not.",
 		Run: func(t *T) {
 			w := t.Lab(nil)
@@ -984,6 +989,7 @@ var flowCases = []Case{
 		ID: "rfc9293/SHLD-15", Level: OnWire, Source: "RFC 9293 section 3.8.6", Title: "Nothing new beyond a window that has shrunk",
 		Clause: "After the right edge has moved left, nothing that was not sent before goes out beyond it, until it moves right again.",
 		Run: func(t *T) {
+			t.Takes(time.Minute)
 			c := t.Lab(nil).Accept(Hello{MSS: 1000, Window: 8000})
 			c.Written(5000)
 			c.GotData(time.Second, 5001)
@@ -1008,6 +1014,7 @@ var flowCases = []Case{
 	},
 	{
 		ID: "rfc9293/SHLD-16", Level: OnWire, Source: "RFC 9293 section 3.8.6", Title: "Within a window that has shrunk old data are retransmitted",
+		Real:   40 * time.Second,
 		Clause: "Of what is outstanding that which lies before the new edge is sent again, from the first byte on.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{MSS: 1000, Window: 8000})
@@ -1138,6 +1145,7 @@ var flowCases = []Case{
 	},
 	{
 		ID: "rfc9293/MAY-12", Level: OnWire, Source: "RFC 9293 section 3.10.7.4; RFC 5961 section 5", Title: "Data with an ACK number far off are not taken",
+		Real:   40 * time.Second,
 		Clause: "A blind attacker's data, with an ACK outside what is acceptable, never reach the reader.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{Window: 10_000})
@@ -1320,6 +1328,7 @@ var leftoverCases = []Case{
 		ID: "ip/source-route", Level: OnWire, Source: "RFC 7126 section 4.3; RFC 9293 section 3.9.2.1", Title: "A source route is not followed", Family: IPv4,
 		Clause: "A packet with a loose source route is dropped: nothing is sent along the route, or back by it.",
 		Run: func(t *T) {
+			t.Takes(10 * time.Second)
 			w := t.Lab(nil)
 			l := w.Listen(nil)
 			for _, s := range []*Segment{

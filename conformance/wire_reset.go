@@ -182,6 +182,7 @@ var synchronised = []api.State{api.StateEstablished, api.StateFinWait1, api.Stat
 var blindCases = []Case{
 	{
 		ID: "rfc5961/3-rst-in-window", Level: OnWire, Source: "RFC 5961 section 3.2", Title: "A RST in the window, but not at its edge, is challenged",
+		Real:   45 * time.Second,
 		Clause: "Such a RST gets an ACK of what we expect, and nothing else happens; a true peer answers with a RST at the right place.",
 		Run: func(t *T) {
 			w := t.Lab(nil)
@@ -206,6 +207,7 @@ var blindCases = []Case{
 	},
 	{
 		ID: "rfc5961/3-rst-outside", Level: OnWire, Source: "RFC 5961 section 3.2", Title: "A RST outside the window is dropped silently",
+		Real:   40 * time.Second,
 		Clause: "No answer, no change, in every synchronised state.",
 		Run: func(t *T) {
 			w := t.Lab(nil)
@@ -229,6 +231,7 @@ var blindCases = []Case{
 	},
 	{
 		ID: "rfc5961/4-syn", Level: OnWire, Source: "RFC 5961 section 4.2; RFC 9293 section 3.10.7.4", Title: "A SYN in a synchronised state is challenged, wherever it is",
+		Real:   75 * time.Second,
 		Clause: "A SYN at RCV.NXT, in the window or outside gets a challenge ACK and changes nothing.",
 		Run: func(t *T) {
 			w := t.Lab(nil)
@@ -254,6 +257,7 @@ var blindCases = []Case{
 	},
 	{
 		ID: "rfc5961/5-ack-range", Level: OnWire, Source: "RFC 5961 section 5.2", Title: "Data with an impossible ACK number is not taken",
+		Real:   30 * time.Second,
 		Clause: "An ACK beyond SND.NXT, or older than SND.UNA by more than the largest window, makes the segment an ACK and a drop.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{Window: 10_000})

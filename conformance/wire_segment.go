@@ -21,9 +21,7 @@ var segmentCases = []Case{
 				from := c.rcv
 				c.Drain(100 * time.Millisecond) // a whole flight, while nothing is acknowledged
 				most = max(most, c.rcv-from)
-				if c.rcv == from {
-					t.Fatalf("nothing sent after everything was acknowledged, at %d", from)
-				}
+				c.GotData(0, from+1) // everything had been acknowledged
 				c.AckAll()
 			}
 			t.ok("write", op.Wait())
@@ -546,6 +544,7 @@ var handshakeCases = []Case{
 	},
 	{
 		ID: "rfc9293/3.10.7.3-syn-sent-ack", Level: OnWire, Source: "RFC 9293 section 3.10.7.3", Title: "SYN-SENT: an unacceptable ACK is reset",
+		Real:   30 * time.Second,
 		Clause: "An ACK of something never sent is answered by <SEQ=SEG.ACK><CTL=RST>, unless it is a RST; the dial goes on.",
 		Run: func(t *T) {
 			w := t.Lab(nil)

@@ -25,6 +25,7 @@ var transferCases = []Case{
 	},
 	{
 		ID: "rfc9293/SHLD-27", Level: OnWire, Source: "RFC 9293 section 3.9.1.2 (SHLD-27, SHLD-28)", Title: "Small writes are collected into full segments",
+		Real:   40 * time.Second,
 		Clause: "Many small writes that wait behind a closed window leave as segments of full size.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{Window: 1, Nagle: true})
@@ -168,6 +169,7 @@ var windowCases = []Case{
 		ID: "rfc9293/MUST-34", Level: OnWire, Source: "RFC 9293 section 3.8.6 (MUST-34, SHLD-15, SHLD-16)", Title: "A window that shrinks is borne",
 		Clause: "When the peer takes window back, no new data is sent beyond the new edge; what lies inside is retransmitted, and the transfer completes.",
 		Run: func(t *T) {
+			t.Takes(time.Minute)
 			c := t.Lab(nil).Accept(Hello{Window: 10_000, MSS: 1000})
 			c.Written(10_000)
 			c.GotData(time.Second, 10_001)
@@ -200,6 +202,7 @@ var windowCases = []Case{
 		ID: "rfc9293/MUST-35", Level: OnWire, Source: "RFC 9293 section 3.8.6 (MUST-35)", Title: "A window that shrinks to zero is probed",
 		Clause: "When the peer takes all of its window back with data outstanding, the stack probes, and goes on when it opens.",
 		Run: func(t *T) {
+			t.Takes(time.Minute)
 			c := t.Lab(nil).Accept(Hello{Window: 5000, MSS: 1000})
 			c.Written(8000)
 			c.GotData(time.Second, 5001)
@@ -226,6 +229,7 @@ var windowCases = []Case{
 		ID: "rfc9293/SHLD-17", Level: OnWire, Source: "RFC 9293 section 3.8.6 (SHLD-17)", Title: "Data beyond a window that shrank does not time the connection out",
 		Clause: "While the peer keeps acknowledging with a window that ends before what has been sent, the connection is not given up.",
 		Run: func(t *T) {
+			t.Takes(time.Minute)
 			c := t.Lab(nil).Accept(Hello{Window: 5000, MSS: 1000})
 			c.Written(5000)
 			c.GotData(time.Second, 5001)
@@ -255,6 +259,7 @@ var windowCases = []Case{
 		ID: "rfc9293/MUST-37", Level: OnWire, Source: "RFC 9293 section 3.8.6.1 (MUST-36, MUST-37, SHLD-29, SHLD-30)", Title: "Probing goes on for as long as probes are answered",
 		Clause: "The first probe comes after about one RTO, the intervals grow, and a peer that answers with a zero window for a day is not given up.",
 		Run: func(t *T) {
+			t.Takes(time.Minute)
 			c := t.Lab(nil).Accept(Hello{Window: 1000})
 			c.Written(1000)
 			c.GotData(time.Second, 1001)
@@ -298,6 +303,7 @@ var windowCases = []Case{
 		ID: "rfc9293/persist-user-timeout", Level: OnWire, Source: "RFC 9293 section 3.8.3; RFC 5482", Title: "A user timeout bounds a closed window too",
 		Clause: "With UserTimeout a peer that keeps its window closed, though it answers probes, is given up; data it never took is reported as lost.",
 		Run: func(t *T) {
+			t.Takes(time.Minute)
 			c := t.Lab(nil).Accept(Hello{Window: 1000, Flow: api.FlowConfig{UserTimeout: 60 * time.Second}})
 			c.Written(1000)
 			c.GotData(time.Second, 1001)
@@ -321,7 +327,7 @@ var windowCases = []Case{
 		Clause: "Under in-order, out-of-order and tiny segments, a slow reader and a shrinking ReceiveBuffer the right edge of the window never moves left.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{Scale: 2, Flow: api.FlowConfig{ReceiveBuffer: 64 << 10}}) // note looks at every ACK
-			for i := range 300 {
+			for i := 0; i < 300 && !c.failed(); i++ {
 				room := int(c.rightEdge) - int(c.snd)
 				n := min(1+t.rand.IntN(1400), room)
 				if n > 0 {
@@ -338,10 +344,7 @@ var windowCases = []Case{
 					c.readSome()
 				}
 			}
-			if c.failed() {
-				return
-			}
-			for c.read < int(c.snd)-1 {
+			for c.read < int(c.snd)-1 && !c.failed() {
 				c.readSome()
 				c.Drain(time.Second)
 			}
@@ -439,6 +442,7 @@ var windowCases = []Case{
 	},
 	{
 		ID: "rfc9293/3.10.7.4-acceptability", Level: OnWire, Source: "RFC 9293 section 3.10.7.4 (first)", Title: "The four cases of acceptability",
+		Real:   time.Minute,
 		Clause: "With an open and with a closed window, with and without data: what the table calls unacceptable changes nothing and is answered by an ACK, what it accepts is taken.",
 		Run: func(t *T) {
 			w := t.Lab(nil)
@@ -482,6 +486,7 @@ var windowCases = []Case{
 	},
 	{
 		ID: "rfc9293/tiny-segments", Level: OnWire, Source: "RFC 9293 section 3.8.6; contract R2", Title: "Tiny segments cannot hold more memory than the buffer",
+		Real:   40 * time.Second,
 		Clause: "20,000 segments of one byte, with nobody reading, keep the flow's memory within twice its buffer, without taking window back.",
 		Run: func(t *T) {
 			c := t.Lab(nil).Accept(Hello{Flow: api.FlowConfig{ReceiveBuffer: 64 << 10}})

@@ -183,7 +183,7 @@ func TestBridge(t *testing.T) {
 			if how == "by descriptor" {
 				var fd int
 				if err := bridge.InNamespace(left, func() (err error) {
-					if fd, err = openTUN("inherited1"); err != nil {
+					if fd, err = openTUN("inherited1", unix.IFF_TUN); err != nil {
 						return err
 					}
 					return setup.Configure("inherited1", 1500, netip.MustParsePrefix("10.77.0.1/24"))

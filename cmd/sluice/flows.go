@@ -223,6 +223,9 @@ func details(f *config.FlowStatus) string {
 	if f.Spurious > 0 {
 		add("spurious:%d", f.Spurious)
 	}
+	if f.ControllerFaults > 0 {
+		add("ctlfaults:%d", f.ControllerFaults)
+	}
 	if f.DeliveryRate > 0 {
 		add("delivery:%s", rate(f.DeliveryRate))
 	}

@@ -132,6 +132,11 @@ var serviceCases = map[string]struct {
 	"services[].from": {forwardTo + `"10.0.0.2:9"}` + "\n", strings.Replace(forwardTo, "127.0.0.1:0", "127.0.0.2:0", 1) + `"10.0.0.2:9"}` + "\n", func(l *serviceLab) string {
 		return netip.MustParseAddrPort(l.sys.Status().Services[0].Listen).Addr().String()
 	}, "127.0.0.2"},
+	// What it does with connections is tested beside the service, whose dials can be
+	// led to a safe place there.
+	"services[].prefixes": {"  - {name: f, stack: far, handler: forward, prefixes: [10.9.9.0/24]}\n",
+		"  - {name: f, stack: far, handler: forward, prefixes: [10.9.9.7/16, '::/0']}\n",
+		func(l *serviceLab) string { return l.sys.Status().Services[0].Listen }, "[10.9.0.0/16 ::/0]"},
 	"services[].connections": {echo, strings.Replace(echo, "listen: 7", "listen: 7, connections: 3", 1), nil, "3"},
 }
 

@@ -185,6 +185,12 @@ var keyCases = map[string]keyCase{
 	}, see: seeStatus(func(s *config.Status) any { return s.Links[0].Name + " " + s.Links[1].Name }), want: "lab:west lab:east"},
 	"links[].capture": {set: []string{"links.lab.capture=DIR/c.pcapng"}, see: seeCapture, want: "captured"},
 
+	"links[].replay.file":      {set: []string{"links.film.replay.file=DIR/short.pcap"}, see: seeReplay, want: "3 3"},
+	"links[].replay.speed":     {set: []string{"links.film.replay.speed=0"}, see: seeReplay, want: "25 20"},
+	"links[].replay.interface": {set: []string{"links.film.replay.interface=x in"}, see: seeReplay, want: "11 11"},
+	"links[].replay.mac": {base: []string{"links.film.replay.file=DIR/ethernet.pcap"}, set: []string{"links.film.replay.mac=02:00:00:00:00:09"},
+		see: seeReplay, want: "11 11"},
+
 	"links[].sim.delay":  {set: []string{"links.lab.sim.delay=30ms"}, see: dialTime, want: "60ms"},
 	"links[].sim.jitter": {set: []string{"links.lab.sim.jitter=5ms"}, see: arrivals(bulk / 8)},
 	"links[].sim.loss": {set: []string{"links.lab.sim.loss=10%"}, see: nearStack(bulk/8, func(i api.StackInfo) any {
@@ -330,6 +336,18 @@ var keyCases = map[string]keyCase{
 	"stacks[].tcp.timestamps":   {set: []string{"stacks.near.tcp.timestamps=false"}, see: firstSYN(func(p packet) any { return strings.Contains(p.options, "Timestamps") }), want: "false"},
 	"stacks[].tcp.window_scale": {set: []string{"stacks.near.tcp.window_scale=false"}, see: firstSYN(func(p packet) any { return strings.Contains(p.options, "WindowScale") }), want: "false"},
 	"stacks[].tcp.ecn":          {set: []string{"stacks.near.tcp.ecn=on"}, see: firstSYN(func(p packet) any { return p.tcp.ECE && p.tcp.CWR }), want: "true"},
+	"stacks[].tcp.syn_cookies": {base: []string{"stacks.far.limits.half_open=3"}, set: []string{"stacks.far.tcp.syn_cookies=never"}, want: "3 0 7",
+		see: inLab(func(l *lab) string {
+			l.do(func(ctx context.Context) {
+				l.serve(l.far, true)
+				for port := range uint16(10) {
+					src := netip.AddrPortFrom(netip.MustParseAddr("10.0.0.9"), 1000+port)
+					l.inject("lab:far", src, addrOf(l.far), layers.TCP{SYN: true, Seq: 7, Window: 1000})
+				}
+			})
+			i := l.far.Info()
+			return fmt.Sprint(i.HalfOpen, i.CookiesSent, i.Drops[api.DropSynQueue])
+		})},
 	"stacks[].tcp.initial_window": {set: []string{"stacks.near.tcp.initial_window=4344B"}, want: "4344", see: inLab(func(l *lab) string {
 		l.transfer(l.near, l.far, bulk)
 		n := 0
@@ -470,16 +488,29 @@ func seeCapture(t *testing.T, yaml string, set []string) string {
 // sockets or a device of the host.
 func elsewhere(path string) bool {
 	_, service := serviceCases[path]
-	return service || tunKeys[path]
+	return service || deviceKeys[path]
 }
 
-// tunKeys are those of TestKeysOfTUN, which exists on Linux.
-var tunKeys = map[string]bool{
+// deviceKeys are those of TestKeysOfDevices, which exists on Linux.
+var deviceKeys = map[string]bool{
 	"links[].tun.device":         true,
 	"links[].tun.fd":             true,
 	"links[].tun.offload":        true,
 	"links[].tun.up":             true,
 	"links[].tun.host_addresses": true,
+	"links[].tun.queues":         true,
+	"links[].tap.device":         true,
+	"links[].tap.fd":             true,
+	"links[].tap.offload":        true,
+	"links[].tap.up":             true,
+	"links[].tap.host_addresses": true,
+	"links[].tap.queues":         true,
+	"links[].tap.mac":            true,
+	"links[].packet.interface":   true,
+	"links[].packet.mac":         true,
+	"links[].packet.offload":     true,
+
+	"stacks[].duplicate_detection": true,
 }
 
 // TestKeys: no key is read and ignored. For each of them there is a case in
@@ -523,7 +554,7 @@ func TestKeys(t *testing.T) {
 			t.Errorf("there is no key %s", path)
 		}
 	}
-	for path := range tunKeys {
+	for path := range deviceKeys {
 		if !known[path] {
 			t.Errorf("there is no key %s", path)
 		}

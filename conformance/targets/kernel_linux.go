@@ -3,8 +3,11 @@ package targets
 import (
 	"context"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/link"
@@ -39,8 +42,14 @@ func newKernelOnWire(env *conformance.Env) (api.Stack, error) {
 		return nil, err
 	}
 	k := &kernelOnWire{ns: ns, link: env.Link}
+	flow := env.Flow
+	if flow.Congestion == "" {
+		// Linux's own choice, whatever that of the machine is. A namespace inherits the
+		// latter, and may not be set to a controller that users may not have.
+		flow.Congestion = "cubic"
+	}
 	err = ns.do(func() (err error) {
-		k.Stack, err = kernel.New(kernel.Config{Addresses: env.Addresses, Flow: env.Flow})
+		k.Stack, err = kernel.New(kernel.Config{Addresses: env.Addresses, Flow: flow})
 		return err
 	})
 	if err == nil {
@@ -54,6 +63,16 @@ func newKernelOnWire(env *conformance.Env) (api.Stack, error) {
 		return nil, err
 	}
 	return k, nil
+}
+
+// version is what uname(2) says of the kernel, without what its builder has appended.
+func version() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return "Linux"
+	}
+	release, _, _ := strings.Cut(unix.ByteSliceToString(u.Release[:]), "-")
+	return "Linux " + release
 }
 
 // farewell is how long the device stays: what the kernel has sent last is still in it.

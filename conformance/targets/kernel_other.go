@@ -3,6 +3,8 @@
 package targets
 
 import (
+	"runtime"
+
 	"errors"
 
 	"github.com/sluicenet/sluice/api"
@@ -13,3 +15,5 @@ import (
 func wireless() error { return errors.New("the kernel is a stack on Linux only") }
 
 func newKernelOnWire(*conformance.Env) (api.Stack, error) { return nil, wireless() }
+
+func version() string { return runtime.GOOS }

@@ -37,8 +37,22 @@ func (e Engine) Capabilities() conformance.Capability {
 	return conformance.All &^ conformance.Cubic
 }
 
-// Deviations implements conformance.Target: there are none.
-func (e Engine) Deviations() []conformance.Deviation { return nil }
+// Deviations implements conformance.Target: there are none but those of DCTCP, which
+// echoes marks in a way of its own.
+func (e Engine) Deviations() []conformance.Deviation {
+	if e.Name() != "dctcp" {
+		return nil
+	}
+	const (
+		reason  = "with DCTCP an ACK tells what the last segment carried, not that something was marked since the last CWR"
+		source  = "RFC 8257 section 3.2, in place of RFC 3168 section 6.1.3"
+		failure = "ECE is false, want true"
+	)
+	return []conformance.Deviation{
+		{Case: "rfc3168/6.1.3-echo", Reason: reason, Source: source, Failure: failure},
+		{Case: "rfc3168/6.1.3-cwr-ce", Reason: reason, Source: source, Failure: failure},
+	}
+}
 
 // New implements conformance.Target.
 func (e Engine) New(env *conformance.Env) (api.Stack, error) {

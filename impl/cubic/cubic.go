@@ -46,11 +46,13 @@ type controller struct {
 	timeout bool    // ... follows the slow start after a timeout
 	last    cc.Time // of the last ACK seen in the epoch
 
-	saved struct { // before the last congestion, for Undo
-		valid, inEpoch, reduced, timeout bool
-		cwnd, ssthresh                   float64
-		avoidance
-	}
+	saved *saved // before the last congestion, for Undo; nil if there was none
+}
+
+type saved struct {
+	inEpoch, reduced, timeout bool
+	cwnd, ssthresh            float64
+	avoidance
 }
 
 // avoidance holds the variables of congestion avoidance, in RFC 9438's names.
@@ -153,9 +155,8 @@ func (c *controller) startEpoch(now cc.Time) {
 }
 
 func (c *controller) OnCongestion(ev *cc.CongestionEvent) {
-	if s := &c.saved; !ev.Repeat || !s.valid {
-		s.valid, s.inEpoch, s.reduced, s.timeout = true, c.inEpoch, c.reduced, c.timeout
-		s.cwnd, s.ssthresh, s.avoidance = c.cwnd, c.ssthresh, c.avoidance
+	if !ev.Repeat || c.saved == nil {
+		c.saved = &saved{c.inEpoch, c.reduced, c.timeout, c.cwnd, c.ssthresh, c.avoidance}
 	}
 	if ev.Repeat { // another timeout: RFC 5681, section 3.1, ssthresh stays
 		c.cwnd = c.mss
@@ -188,13 +189,13 @@ func (c *controller) OnCongestion(ev *cc.CongestionEvent) {
 
 // Undo implements [cc.Undoer]: section 4.9.
 func (c *controller) Undo(now cc.Time, kind cc.CongestionKind) {
-	s := &c.saved
-	if s.valid && c.cwnd < c.cwndPrior {
+	s := c.saved
+	if s != nil && c.cwnd < c.cwndPrior {
 		c.cwnd, c.ssthresh, c.avoidance = max(s.cwnd, c.mss), max(s.ssthresh, 2*c.mss), s.avoidance
 		c.inEpoch, c.reduced, c.timeout = s.inEpoch, s.reduced, s.timeout
 		c.last = now
 	}
-	s.valid = false
+	c.saved = nil
 }
 
 // OnRestart implements [cc.IdleObserver]: the restart window of RFC 5681,

@@ -19,7 +19,8 @@ type Config struct {
 	Backend string
 
 	// Link is the network. The stack attaches to it and closes it when it
-	// disconnects.
+	// disconnects. On a link of Ethernet frames it is a station with the link's
+	// HardwareAddr, and speaks ARP and neighbour discovery.
 	Link link.Link
 
 	// Clock is the time to live in; by default the machine's.
@@ -29,6 +30,12 @@ type Config struct {
 	// beyond those, at most one for each family.
 	Addresses []netip.Prefix
 	Gateways  []netip.Addr
+
+	// NoDuplicateDetection uses the addresses at once on a link of Ethernet, where
+	// otherwise the first seconds go by with asking whether another station
+	// has them (RFC 5227; RFC 4862): up to 7 for IPv4, 2 for IPv6. Packets
+	// to and from an address are dropped until then.
+	NoDuplicateDetection bool
 
 	// Controllers are those that Flow.Congestion may name, the first being
 	// the default.

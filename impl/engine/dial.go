@@ -33,6 +33,7 @@ func (s *Stack) Dial(ctx context.Context, dst netip.AddrPort, cfg *api.FlowConfi
 			break
 		}
 		if st != api.StateSynSent && st != api.StateSynReceived {
+			f.forgetWaits()
 			f.shard.leave(now)
 			return f, nil
 		}
@@ -41,14 +42,14 @@ func (s *Stack) Dial(ctx context.Context, dst netip.AddrPort, cfg *api.FlowConfi
 		}
 		if fault.On("dial-ignores-context") {
 			ended = nil
-			now, _ = f.opened.wait(context.Background(), f.shard, now)
+			now, _ = f.wait(context.Background(), now, forOpened)
 			continue
 		}
 		if ended != nil {
 			f.abort(now, api.ErrAborted)
 			break
 		}
-		now, ended = f.opened.wait(ctx, f.shard, now)
+		now, ended = f.wait(ctx, now, forOpened)
 	}
 	f.conn.ReleaseBuffers()
 	f.shard.leave(now)
@@ -120,7 +121,7 @@ func (s *Stack) listening(port uint16) bool {
 
 func (s *Stack) openFrom(src, dst netip.AddrPort, cfg *api.FlowConfig) (*Flow, error) {
 	sh := s.shards[host.TupleHash(s.hashKey, src, dst)%uint64(len(s.shards))]
-	f := newFlow(sh, src, dst, cfg.Notify)
+	f := newFlow(sh, cfg.Notify)
 	now := sh.enter()
 	if sh.closed || s.leaving.Load() {
 		sh.exit()

@@ -38,7 +38,7 @@ func (s *Stack) Disconnect(ctx context.Context) {
 				f.disconnect = w.Wake
 				f.closeWrite(now)
 			default:
-				c.Abort(now, api.ErrDisconnected) // half-open: nobody knows of it
+				c.Abort(now, api.ErrDisconnected) // nobody has been told of it yet
 				sh.touch(now, c)
 			}
 		}
@@ -76,6 +76,9 @@ func (s *Stack) beginLeaving() bool {
 	s.leaving.Store(true)
 	for _, port := range slices.Sorted(maps.Keys(s.listeners)) {
 		s.unlisten(port)
+	}
+	for len(s.forwards) > 0 {
+		s.stopForwarding(s.forwards[0])
 	}
 	return true
 }

@@ -20,19 +20,19 @@ func (s *Stack) dispatch(sh *shard, now clock.Time, c *tcp.Conn, ev tcp.Events) 
 	}
 	var ready api.Readiness
 	if ev&tcp.EventEstablished != 0 {
-		f.opened.wake()
+		f.waiting().opened.wake()
 		ready |= api.ReadyWrite
 	}
 	if ev&tcp.EventRead != 0 {
-		f.readable.wake()
+		f.waiting().readable.wake()
 		ready |= api.ReadyRead
 	}
 	if ev&tcp.EventWrite != 0 {
-		f.writable.wake()
+		f.waiting().writable.wake()
 		ready |= api.ReadyWrite
 	}
 	if ev&tcp.EventAcked != 0 {
-		f.acks.wake()
+		f.waiting().acks.wake()
 	}
 	if ev&tcp.EventUrgent != 0 {
 		ready |= api.ReadyUrgent
@@ -102,7 +102,7 @@ func (s *Stack) observe(sh *shard, now clock.Time, f *Flow, ev tcp.Events) {
 	if from, to := f.state, f.conn.State(); from != to {
 		f.state = to
 		if o.State != nil {
-			sh.calls = append(sh.calls, func() { o.State(f.src, f.dst, from, to) })
+			sh.calls = append(sh.calls, func() { o.State(f.Src(), f.Dst(), from, to) })
 		}
 	}
 	if ev&tcp.EventClosed != 0 && o.Closed != nil {
@@ -118,6 +118,9 @@ func (s *Stack) SetObserver(o *api.Observer) {
 		sh.mu.Lock()
 		sh.reported = sh.host.Stats().Drops
 		sh.exit()
+	}
+	if s.ether != nil {
+		s.ether.observed()
 	}
 	s.observer.Store(o)
 }

@@ -15,43 +15,75 @@ import (
 
 // Flow is an api.Flow over a pure connection.
 type Flow struct {
-	shard    *shard
-	src, dst netip.AddrPort
+	shard *shard
+	conn  *tcp.Conn // set before anybody else knows the flow
 
 	configuring sync.Mutex // held while a user's function edits the options
 
 	// Under the shard's lock.
-	conn                             *tcp.Conn
-	state                            api.State // that the observer knows
-	opened, readable, writable, acks waitList
-	closed                           waitList
-	notify                           func(api.Flow, api.Readiness)
-	ready                            api.Readiness // not yet notified
-	disconnect                       func()        // tells a waiting Disconnect
+	state      api.State     // that the observer knows
+	ready      api.Readiness // not yet notified
+	waits      *waits        // nil if nobody ever waited
+	notify     func(api.Flow, api.Readiness)
+	disconnect func() // tells a waiting Disconnect
 }
 
 var _ api.UrgentFlow = (*Flow)(nil)
 
-func newFlow(s *shard, src, dst netip.AddrPort, notify func(api.Flow, api.Readiness)) *Flow {
-	return &Flow{shard: s, src: src, dst: dst, notify: notify}
+func newFlow(s *shard, notify func(api.Flow, api.Readiness)) *Flow {
+	return &Flow{shard: s, notify: notify}
 }
+
+// waits are the things that a goroutine may wait for. Most flows of a program that
+// has very many are not waited for, or not for long.
+type waits struct{ opened, readable, writable, acks, closed waitList }
+
+var nobody waits // of flows that nobody waits for: never written
+
+func (f *Flow) waiting() *waits {
+	if f.waits == nil {
+		return &nobody
+	}
+	return f.waits
+}
+
+// wait parks the caller until what it waits for, which of picks, may have come.
+func (f *Flow) wait(ctx context.Context, now clock.Time, of func(*waits) *waitList) (clock.Time, error) {
+	if f.waits == nil {
+		f.waits = new(waits)
+	}
+	return of(f.waits).wait(ctx, f.shard, now)
+}
+
+// forgetWaits lets go of what was needed to wait, if nobody does.
+func (f *Flow) forgetWaits() {
+	if w := f.waiting(); len(w.opened.parked)+len(w.readable.parked)+len(w.writable.parked)+len(w.acks.parked)+len(w.closed.parked) == 0 {
+		f.waits = nil
+	}
+}
+
+func forOpened(w *waits) *waitList   { return &w.opened }
+func forReadable(w *waits) *waitList { return &w.readable }
+func forWritable(w *waits) *waitList { return &w.writable }
+func forAcks(w *waits) *waitList     { return &w.acks }
+func forClosed(w *waits) *waitList   { return &w.closed }
 
 // Dst implements api.Flow (D1).
 func (f *Flow) Dst() netip.AddrPort {
 	if fault.On("destination-is-source") {
-		return f.src
+		return f.conn.Local()
 	}
-	return f.dst
+	return f.conn.Remote()
 }
 
 // Src implements api.Flow (D1).
-func (f *Flow) Src() netip.AddrPort { return f.src }
+func (f *Flow) Src() netip.AddrPort { return f.conn.Local() }
 
 func (f *Flow) fail(op string, err error) error {
 	if err == nil || err == io.EOF && !fault.On("end-of-file-wrapped") || fault.On("errors-bare") {
 		return err
 	}
-	return &api.Error{Op: op, Src: f.src, Dst: f.dst, Err: err}
+	return &api.Error{Op: op, Src: f.Src(), Dst: f.Dst(), Err: err}
 }
 
 // Read implements api.Flow (R1, R2, R3, R4).
@@ -75,7 +107,7 @@ func (f *Flow) Read(ctx context.Context) (*api.Buffer, error) {
 			f.shard.leave(now)
 			return nil, f.fail("read", ended)
 		}
-		now, ended = f.readable.wait(ctx, f.shard, now)
+		now, ended = f.wait(ctx, now, forReadable)
 	}
 }
 
@@ -109,7 +141,7 @@ func (f *Flow) ReadInto(ctx context.Context, p []byte) (int, error) {
 			f.shard.leave(now)
 			return 0, f.fail("read", ended)
 		}
-		now, ended = f.readable.wait(ctx, f.shard, now)
+		now, ended = f.wait(ctx, now, forReadable)
 	}
 }
 
@@ -198,7 +230,7 @@ func (f *Flow) enqueue(ctx context.Context, now clock.Time, bs []*api.Buffer, o 
 				ended = context.Cause(ctx)
 			}
 			if ended == nil {
-				now, ended = f.writable.wait(ctx, f.shard, now)
+				now, ended = f.wait(ctx, now, forWritable)
 				continue
 			}
 			err = ended
@@ -224,7 +256,7 @@ func (f *Flow) waitAcked(ctx context.Context, now clock.Time, end uint64) (clock
 		case ctx.Err() != nil:
 			return now, context.Cause(ctx)
 		}
-		now, ended = f.acks.wait(ctx, f.shard, now)
+		now, ended = f.wait(ctx, now, forAcks)
 	}
 }
 
@@ -238,7 +270,7 @@ func (f *Flow) Close(ctx context.Context) error {
 			ended = context.Cause(ctx)
 			break
 		}
-		now, ended = f.closed.wait(ctx, f.shard, now)
+		now, ended = f.wait(ctx, now, forClosed)
 	}
 	if f.conn.FullyClosed() && !fault.On("close-hides-reset") {
 		ended = f.conn.CloseReason()
@@ -264,7 +296,7 @@ func (f *Flow) closeWrite(now clock.Time) {
 	if fault.On("close-leaves-writers-blocked") {
 		return
 	}
-	f.writable.wake() // those who wait for room get ErrClosed
+	f.waiting().writable.wake() // those who wait for room get ErrClosed
 }
 
 // CloseRead implements api.Flow.
@@ -272,7 +304,7 @@ func (f *Flow) CloseRead() error {
 	now := f.shard.enter()
 	f.conn.CloseRead(now)
 	f.shard.touch(now, f.conn)
-	f.readable.wake()
+	f.waiting().readable.wake()
 	f.shard.leave(now)
 	return nil
 }
@@ -305,11 +337,12 @@ func (f *Flow) abort(now clock.Time, reason error) {
 }
 
 func (f *Flow) wakeAll() {
-	f.opened.wake()
-	f.readable.wake()
-	f.writable.wake()
-	f.acks.wake()
-	f.closed.wake()
+	w := f.waiting()
+	w.opened.wake()
+	w.readable.wake()
+	w.writable.wake()
+	w.acks.wake()
+	w.closed.wake()
 }
 
 // HoldPush says that more will be written soon: the end of what has been written has no

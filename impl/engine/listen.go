@@ -153,8 +153,12 @@ func (s *Stack) accept(sh *shard, now clock.Time, c *tcp.Conn) *Flow {
 		sh.touch(now, c)
 		return nil
 	}
+	if fw, ok := hl.User.(*forwarder); ok {
+		hl.Finished() // requests are counted, not handlers of flows
+		return fw.established(sh, c)
+	}
 	l := hl.User.(*listener)
-	f := newFlow(sh, c.Local(), c.Remote(), c.FlowConfig().Notify)
+	f := newFlow(sh, c.FlowConfig().Notify)
 	f.conn, f.state = c, api.StateSynReceived
 	c.User = f
 	s.clock.Go(func() {

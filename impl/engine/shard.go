@@ -249,6 +249,13 @@ func (s *shard) resume() {
 // rest. The caller holds mu, and has set flushing.
 func (s *shard) flush(now clock.Time) bool {
 	for {
+		r, fresh, ok := s.host.NextRequest()
+		if !ok {
+			break
+		}
+		s.stack.requested(s, r, fresh)
+	}
+	for {
 		c, ev, ok := s.host.Ready()
 		if !ok {
 			break

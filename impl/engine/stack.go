@@ -24,7 +24,8 @@ import (
 // Stack is an api.Stack in user space.
 type Stack struct {
 	backend   string
-	link      link.Link
+	link      link.Link // of IP packets
+	ether     *ether    // the same, if the link carries Ethernet; or nil
 	clock     clock.Clock
 	log       *slog.Logger
 	addresses []netip.Prefix
@@ -42,6 +43,7 @@ type Stack struct {
 
 	mu        sync.Mutex
 	listeners map[uint16]*listener
+	forwards  []*forwarder
 	left      bool // Disconnect has begun
 	done      bool // and has ended
 	doneWait  []clock.Waiter
@@ -51,6 +53,7 @@ type Stack struct {
 var (
 	_ api.Stack      = (*Stack)(nil)
 	_ api.Observable = (*Stack)(nil)
+	_ api.Forwarder  = (*Stack)(nil)
 )
 
 // New returns a stack that is attached to its link. It fails if the
@@ -84,6 +87,13 @@ func New(cfg Config) (*Stack, error) {
 		controllers[f.Name()] = f
 	}
 	attrs := cfg.Link.Attributes()
+	if attrs.Medium == link.Ethernet {
+		e, err := newEther(s, &cfg)
+		if err != nil {
+			return nil, err
+		}
+		s.link, s.ether = e, e
+	}
 	for i := range cfg.Shards {
 		sh, err := newShard(s, &host.Config{
 			Params:      cfg.Params,
@@ -117,8 +127,6 @@ func check(cfg *Config) error {
 	switch {
 	case cfg.Link == nil:
 		return configError("Link is missing")
-	case cfg.Link.Attributes().Medium != link.IP:
-		return configError("the link carries Ethernet frames, which this stack does not speak: use a link of IP packets")
 	case len(cfg.Addresses) == 0:
 		return configError("Addresses is empty: a stack needs an address of its own")
 	case len(cfg.Controllers) == 0:
@@ -247,13 +255,15 @@ func (s *Stack) Info() api.StackInfo {
 		sh.backlogMu.Lock()
 		info.Drops[api.DropBacklog] += sh.backlogDrops
 		sh.backlogMu.Unlock()
-		info.Flows += st.Conns - st.HalfOpen
+		info.Flows += st.Conns
 		info.HalfOpen += st.HalfOpen
 		info.TimeWait += st.TimeWait
 		info.Opened += st.Opened
 		info.Accepted += st.Accepted
 		info.Refused += st.Refused
 		info.Failed += st.Failed
+		info.CookiesSent += st.CookiesSent
+		info.CookiesAccepted += st.CookiesAccepted
 		info.PacketsIn += st.PacketsIn
 		info.PacketsOut += st.PacketsOut
 		info.BytesIn += st.BytesIn
@@ -267,6 +277,9 @@ func (s *Stack) Info() api.StackInfo {
 		for r, n := range st.Drops {
 			info.Drops[r] += n
 		}
+	}
+	if s.ether != nil {
+		s.ether.drops(&info.Drops)
 	}
 	info.Drops[api.DropLink] += s.dropsLink.Load()
 	info.Drops[api.DropDisconnected] += s.dropsAfter.Load()
@@ -305,6 +318,11 @@ func (s *Stack) Flows() iter.Seq[api.Info] {
 			now := sh.enter()
 			for c := range sh.host.Conns() {
 				infos = append(infos, s.info(now, c))
+			}
+			for info, times := range sh.host.HalfOpens(now) {
+				info.Opened, info.LastReceive = s.clock.Wall(times[0]), s.clock.Wall(times[0])
+				info.LastSend = s.clock.Wall(times[1])
+				infos = append(infos, info)
 			}
 			for info := range sh.host.TimeWaits(now) {
 				infos = append(infos, info)

@@ -94,9 +94,13 @@ var rules = []rule{
 	// Any other package of impl is a congestion controller.
 	{"impl/...", []string{"api/cc"}},
 
+	{"link/internal/tuntap", []string{"api/...", "link/internal/virtio", "link/internal/pages", "golang.org/x/sys/unix"}},
+	{"link/internal/pages", []string{"api"}},
+	{"link/internal/virtio", []string{"api/link"}},
 	{"link/internal/...", nil},
 	{"link/tun/setup/...", []string{"api/...", "github.com/vishvananda/netlink/...", "github.com/vishvananda/netns", "golang.org/x/sys/unix"}},
 	{"link/tun/...", []string{"api/...", "link/internal/...", "golang.org/x/sys/unix"}},
+	{"link/packet", []string{"api/...", "link/internal/...", "golang.org/x/sys/unix"}},
 	{"link/pcap", []string{"api/...", "link/internal/...", "github.com/google/gopacket/..."}},
 	{"link/sim", []string{"api/...", "link/internal/...", "link/impair"}},
 	{"link/...", []string{"api/...", "link/internal/..."}},
@@ -213,7 +217,7 @@ var heavyModules = []string{
 func TestHeavyModulesStayOut(t *testing.T) {
 	for _, p := range list(t, "linux") {
 		self, _ := ours(p.ImportPath)
-		if !slices.ContainsFunc([]string{"api/...", "impl/...", "link/pipe", "link/sim", "link/tun"}, func(pattern string) bool { return matches(pattern, self) }) {
+		if !slices.ContainsFunc([]string{"api/...", "impl/...", "link/pipe", "link/sim", "link/gso", "link/tun", "link/tap", "link/packet"}, func(pattern string) bool { return matches(pattern, self) }) {
 			continue
 		}
 		for _, dep := range p.Deps {
@@ -230,7 +234,7 @@ func TestHeavyModulesStayOut(t *testing.T) {
 // and every congestion controller.
 func isPure(self string) bool {
 	switch self {
-	case "impl/engine/tcp", "impl/engine/host", "impl/engine/ip", "impl/engine/wire":
+	case "impl/engine/tcp", "impl/engine/host", "impl/engine/ip", "impl/engine/neigh", "impl/engine/wire":
 		return true
 	}
 	return matches("impl/...", self) && !matches("impl/engine/...", self) && !matches("impl/kernel/...", self)

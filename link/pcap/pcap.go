@@ -1,5 +1,5 @@
 // Package pcap records what crosses a link, as pcapng that Wireshark, tshark and
-// tcpdump read.
+// tcpdump read, and plays captures into a stack.
 package pcap
 
 import (

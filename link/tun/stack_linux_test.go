@@ -16,6 +16,7 @@ import (
 	"github.com/sluicenet/sluice/api/netconn"
 	"github.com/sluicenet/sluice/impl/cubic"
 	"github.com/sluicenet/sluice/impl/engine"
+	"github.com/sluicenet/sluice/link/gso"
 )
 
 // The engine and the kernel's TCP talk over the device, in super-packets and
@@ -25,8 +26,14 @@ func TestStackAgainstKernel(t *testing.T) {
 		for _, dst := range []netip.Addr{ours4, ours6} {
 			t.Run(fmt.Sprintf("offload=%v,%v", mode, dst), func(t *testing.T) {
 				namespace(t)
-				testStack(t, mode, dst)
+				testStack(t, mode, dst, false)
 			})
+			if mode == OffloadOff {
+				t.Run(fmt.Sprintf("software,%v", dst), func(t *testing.T) {
+					namespace(t)
+					testStack(t, mode, dst, true)
+				})
+			}
 		}
 	}
 }
@@ -43,11 +50,15 @@ func hashOf(r io.Reader) (sum [32]byte, err error) {
 	return sum, err
 }
 
-func testStack(t *testing.T, mode OffloadMode, dst netip.Addr) {
+func testStack(t *testing.T, mode OffloadMode, dst netip.Addr, edge bool) {
 	p := open(t, Config{Offload: mode})
 	p.configure()
+	l := p.link
+	if edge { // cut and merged in software
+		l = gso.Wrap(l)
+	}
 	s, err := engine.New(engine.Config{
-		Link:        p.link,
+		Link:        l,
 		Addresses:   []netip.Prefix{netip.PrefixFrom(ours4, 24), netip.PrefixFrom(ours6, 64)},
 		Controllers: []cc.Factory{cubic.Factory},
 	})
@@ -99,5 +110,8 @@ func testStack(t *testing.T, mode OffloadMode, dst netip.Addr) {
 	}
 	if super := st.PacketsOut < transfer/1500; super != (mode == OffloadOn) {
 		t.Errorf("%d packets for %d bytes", st.PacketsOut, st.BytesOut)
+	}
+	if i := s.Info(); edge && (i.PacketsOut > st.PacketsOut/2 || i.Drops[api.DropTCPChecksum] != 0) {
+		t.Errorf("the stack sent %d packets, the device %d; %d wrong checksums", i.PacketsOut, st.PacketsOut, i.Drops[api.DropTCPChecksum])
 	}
 }

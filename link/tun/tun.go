@@ -4,9 +4,16 @@
 // The device is created or attached to by name, or comes as a descriptor that
 // somebody else has opened. Giving it addresses and setting it up is left to
 // package setup, or to ip(8).
+//
+// It needs the kernel's module tun (CONFIG_TUN) and /dev/net/tun, and CAP_NET_ADMIN
+// to create a device; one that root has made for the user needs no capability.
 package tun
 
-import "fmt"
+import (
+	"github.com/sluicenet/sluice/api/link"
+	"github.com/sluicenet/sluice/link/internal/tuntap"
+	"github.com/sluicenet/sluice/link/internal/virtio"
+)
 
 // Config says which device to open, and how.
 type Config struct {
@@ -26,6 +33,13 @@ type Config struct {
 	// namespace. Packets received may be longer if the device's MTU is.
 	MTU int
 
+	// Queues is how many queues of the device are used, each with a goroutine
+	// that reads; 0 means 1. The kernel gives every flow a queue, so that flows
+	// arrive on several CPUs and each stays in order. A device that exists
+	// must have been made for several (IFF_MULTI_QUEUE; "ip tuntap add ...
+	// multi_queue").
+	Queues int
+
 	// Offload says whether super-packets and unfinished checksums cross the
 	// device.
 	Offload OffloadMode
@@ -37,41 +51,32 @@ type Config struct {
 }
 
 // OffloadMode says whether a device uses offloads.
-type OffloadMode uint8
+type OffloadMode = virtio.Mode
 
 // The modes.
 const (
-	OffloadOff  OffloadMode = iota // plain packets only
-	OffloadOn                      // Open fails where the device cannot
-	OffloadAuto                    // on where the device can
+	OffloadOff  = virtio.Off  // plain packets only
+	OffloadOn   = virtio.On   // Open fails where the device cannot
+	OffloadAuto = virtio.Auto // on where the device can
 )
-
-// String returns "off", "on" or "auto".
-func (m OffloadMode) String() string {
-	switch m {
-	case OffloadOff:
-		return "off"
-	case OffloadOn:
-		return "on"
-	case OffloadAuto:
-		return "auto"
-	}
-	return fmt.Sprintf("offload mode %d", uint8(m))
-}
 
 // Check returns an error that names the field that is wrong, if one is.
 func (cfg *Config) Check() error {
-	if cfg.MTU != 0 && (cfg.MTU < 68 || cfg.MTU > 65535) {
-		return fmt.Errorf("tun: MTU %d is not between 68 and 65535", cfg.MTU)
-	}
-	if len(cfg.Name) > 15 {
-		return fmt.Errorf("tun: device name %q is longer than 15 bytes", cfg.Name)
-	}
-	if cfg.Offload > OffloadAuto {
-		return fmt.Errorf("tun: %v is unknown", cfg.Offload)
-	}
-	if cfg.HasFD && cfg.FD < 0 {
-		return fmt.Errorf("tun: FD %d is no descriptor", cfg.FD)
-	}
-	return nil
+	c := cfg.device()
+	return c.Check()
 }
+
+func (cfg *Config) device() tuntap.Config {
+	return tuntap.Config{
+		Kind: tuntap.TUN, Name: cfg.Name, HasFD: cfg.HasFD, FD: cfg.FD, MTU: cfg.MTU,
+		Queues: cfg.Queues, Offload: cfg.Offload, OnError: cfg.OnError,
+	}
+}
+
+// Open opens a TUN device. The link's name is the device's. Opening by name
+// happens in the network namespace of the calling thread; the link then works
+// from any. Errors say what to do about them. On other systems than Linux it fails
+// with errors.ErrUnsupported.
+//
+// Send never waits: what the kernel has no room for is dropped and counted.
+func Open(cfg Config) (link.Link, error) { return tuntap.Open(cfg.device()) }

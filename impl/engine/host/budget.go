@@ -10,8 +10,8 @@ import "sync/atomic"
 // api.ErrNoMemory. Then the flows that exist feel it: a write fails with
 // api.ErrNoMemory, and segments that would have to be queued are dropped, which
 // their sender takes for congestion. Nothing that has been acknowledged is given
-// up. Half-open connections and fragments have limits of their own, at which the
-// oldest makes room.
+// up. Half-open connections and fragments have limits of their own: beyond the former
+// SYNs are answered with cookies, or the oldest makes room, as with the latter.
 type Budget struct {
 	MemoryLimit   int64 // bytes of buffers (256 MiB)
 	FlowLimit     int64 // connections that are not half-open (65536)
@@ -37,6 +37,8 @@ func (b *Budget) Fragments() int64 { return b.fragments.Load() }
 
 func (b *Budget) takeFlow() bool     { return take(&b.flows, 1, b.FlowLimit, 65536) }
 func (b *Budget) takeHalfOpen() bool { return take(&b.halfOpen, 1, b.HalfOpenLimit, 4096) }
+
+func (b *Budget) halfOpenFull() bool { return full(&b.halfOpen, b.HalfOpenLimit, 4096) }
 
 // full reports whether a new connection must not be opened.
 func (b *Budget) full() bool {

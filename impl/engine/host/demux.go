@@ -41,13 +41,23 @@ func (h *Host) segment(now clock.Time, pkt *ip.Packet, p *link.Packet, b []byte)
 // listener, or nobody.
 func (h *Host) demux(now clock.Time, local, remote netip.AddrPort, s *tcp.Segment) {
 	key := tupleOf(local, remote)
-	e := h.conns[key]
+	e := h.conns.get(&key)
 	if e != nil && ended(e) {
 		h.finish(now, e)
-		e = h.conns[key]
+		e = h.conns.get(&key)
 	}
 	if e != nil {
-		h.deliver(now, e, s)
+		e.conn.Segment(now, s)
+		if fault.On("acknowledges-before-batch-ends") {
+			for !ended(e) && h.replies.len() < maxReplies && e.conn.Poll(now, &h.out) {
+				h.replyTCP(e.conn.Local(), e.conn.Remote(), &h.out, e)
+			}
+		}
+		h.touch(e)
+		return
+	}
+	if q := h.halfOpens.get(&key); q != nil {
+		h.halfOpenSegment(now, q, local, remote, s)
 		return
 	}
 	defer releasePayload(s)
@@ -56,13 +66,30 @@ func (h *Host) demux(now clock.Time, local, remote netip.AddrPort, s *tcp.Segmen
 		h.counters.ResetsIn++
 	}
 	length := s.Len
-	w := h.timeWait[key]
+	w := h.timeWait.get(&key)
 	if w != nil && !h.timeWaitSegment(now, w, s) {
 		return
 	}
 	l := h.listeners[local.Port()]
 	if l != nil && l.Address.IsValid() && !l.Address.IsUnspecified() && l.Address.Unmap() != local.Addr() {
 		l = nil
+	}
+	if len(h.forwardings) > 0 || h.foreign > 0 {
+		own := h.routes.IsOwn(local.Addr())
+		if !own {
+			l = nil // listeners are for addresses of ours
+		}
+		f := h.forwardingOf(local.Addr())
+		switch {
+		case l != nil:
+		case f != nil && remote.Port() != 0:
+			s.Len = length
+			h.ask(now, f, local, remote, s)
+			return
+		case !own:
+			h.drop(api.DropNotForUs)
+			return
+		}
 	}
 	// A port without a name is not one to talk to (RFC 6335, section 6).
 	if fault.On("listener-takes-any-address") {
@@ -74,54 +101,15 @@ func (h *Host) demux(now clock.Time, local, remote netip.AddrPort, s *tcp.Segmen
 			return
 		}
 		s.Len = length // the record has released the payload
-		h.reset(now, local, remote, s)
+		h.reset(now, api.DropNoListener, local, remote, s)
 		return
 	}
 	h.listen(now, l, w, local, remote, s)
 }
 
-// deliver gives a segment to its connection. One that is to leave the SYN queue
-// needs a place among the flows and in the backlog of its listener; without one,
-// the ACK that would do it is dropped, and the peer, to whom the SYN-ACK is sent
-// again, repeats it.
-func (h *Host) deliver(now clock.Time, e *entry, s *tcp.Segment) {
-	opens := e.phase == halfOpen && s.TCP.Flags&(wire.ACK|wire.RST) == wire.ACK
-	if opens {
-		l := e.listener
-		if !take(&l.unfinished, 1, l.Backlog, defaultBacklog) && !fault.On("backlog-unbounded") {
-			h.drop(api.DropAcceptQueue)
-			releasePayload(s)
-			return
-		}
-		if !h.budget.takeFlow() {
-			l.unfinished.Add(-1)
-			h.drop(api.DropMemory)
-			releasePayload(s)
-			return
-		}
-	}
-	e.conn.Segment(now, s)
-	if opens {
-		if e.conn.State() == api.StateSynReceived || e.conn.Gone() {
-			e.listener.unfinished.Add(-1)
-			h.budget.flows.Add(-1)
-		} else {
-			h.unqueue(e)
-			e.phase = open
-			h.stats.Accepted++
-		}
-	}
-	if fault.On("acknowledges-before-batch-ends") {
-		for !ended(e) && h.replies.len() < maxReplies && e.conn.Poll(now, &h.out) {
-			h.replyTCP(e.conn.Local(), e.conn.Remote(), &h.out, e)
-		}
-	}
-	h.touch(e)
-}
-
 // reset answers a segment for no connection (RFC 9293, section 3.10.7.1).
-func (h *Host) reset(now clock.Time, local, remote netip.AddrPort, s *tcp.Segment) {
-	h.drop(api.DropNoListener)
+func (h *Host) reset(now clock.Time, why api.DropReason, local, remote netip.AddrPort, s *tcp.Segment) {
+	h.drop(why)
 	if fault.On("closed-silent") {
 		return
 	}

@@ -13,7 +13,6 @@
 package host
 
 import (
-	"container/list"
 	"fmt"
 	"iter"
 	"math/rand/v2"
@@ -78,6 +77,7 @@ type Config struct {
 // Host is one host. It is not safe for concurrent use.
 type Host struct {
 	cfg    Config
+	params *tcp.Params    // complete; never changed, as connections refer to it
 	flow   api.FlowConfig // defaults, complete
 	budget *Budget
 	routes *ip.Routes
@@ -90,23 +90,31 @@ type Host struct {
 	ports      ports
 	loop       loopMark
 
-	conns     map[tuple]*entry
-	byConn    map[*tcp.Conn]*entry
-	order     list.List // of *entry: all of conns, oldest first
-	halfOpen  list.List // of *entry: those in the SYN queue, oldest first
-	listeners map[uint16]*listening
+	conns        lookup[entry]
+	first, last  *entry // of conns, by age
+	halfOpens    lookup[halfOpen]
+	halfOpenAges ages
+	spare        *halfOpen // a few, to be used again
+	spares       int
+	listeners    map[uint16]*listening
 
-	timeWait      map[tuple]*timeWait
+	dialled       api.FlowConfig // options last dialled with
+	dialledShared sharing
+	forwardings   []*forwarding
+	requests      lookup[Request]
+	asked         fifo[*Request] // new, or ended
+	foreign       int            // connections whose local address is not ours
+
+	timeWait      lookup[timeWait]
 	timeWaitFirst *timeWait // oldest
 	timeWaitLast  *timeWait
 
 	timers timerHeap
-	armed  uint64 // timers ever put into the heap, to order those due at one instant
+	armed  uint32 // timers ever put into the heap, to order those due at one instant
 
 	output     fifo[*entry] // may have something to send
 	changed    fifo[*entry] // may have events
 	ready      fifo[*entry] // something has changed
-	told       *entry       // what Ready returned last, if it has been removed since
 	replies    fifo[reply]
 	replyBytes int
 	redirects  []link.Packet
@@ -122,10 +130,7 @@ func New(cfg *Config) (*Host, error) {
 	h := &Host{
 		cfg:       *cfg,
 		budget:    cfg.Budget,
-		conns:     make(map[tuple]*entry),
-		byConn:    make(map[*tcp.Conn]*entry),
 		listeners: make(map[uint16]*listening),
-		timeWait:  make(map[tuple]*timeWait),
 	}
 	var err error
 	if h.routes, err = ip.NewRoutes(cfg.Addresses, cfg.Gateways); err != nil {
@@ -170,7 +175,14 @@ func New(cfg *Config) (*Host, error) {
 	if h.ports, err = newPorts(c); err != nil {
 		return nil, err
 	}
+	p := c.Params.WithDefaults()
+	h.params = &p
 	h.loop = newLoopMark(&c.Secret)
+	key := derive(&c.Secret, purposeLookup, c.Seed)
+	h.conns = lookup[entry]{hashKey: key.long(0), place: func(e *entry) *place[entry] { return &e.place }}
+	h.halfOpens = lookup[halfOpen]{hashKey: key.long(0), place: func(q *halfOpen) *place[halfOpen] { return &q.place }}
+	h.requests = lookup[Request]{hashKey: key.long(0), place: func(r *Request) *place[Request] { return &r.place }}
+	h.timeWait = lookup[timeWait]{hashKey: key.long(0), place: func(w *timeWait) *place[timeWait] { return &w.place }}
 	h.icmpLimit = ip.NewLimiter(h.rand)
 	h.resetLimit = ip.NewLimiterOf(h.rand, resetsPerSecond, resetsBurst, resetsPerDestSecond, resetsPerDestBurst)
 	h.frags = ip.NewReassembler(fragmentAccount{h.budget}, &h.counters.Drops)
@@ -181,10 +193,6 @@ func New(cfg *Config) (*Host, error) {
 // none. A newly established passive one has a nil User and a Listener. One that
 // has ended is returned a last time, after the Host has forgotten it.
 func (h *Host) Ready() (c *tcp.Conn, events tcp.Events, ok bool) {
-	if h.told != nil {
-		delete(h.byConn, h.told.conn)
-		h.told = nil
-	}
 	// What has been called has events before it is asked for its packets.
 	for h.changed.len() > 0 {
 		e := h.changed.pop()
@@ -195,9 +203,6 @@ func (h *Host) Ready() (c *tcp.Conn, events tcp.Events, ok bool) {
 		e := h.ready.pop()
 		e.inReady = false
 		events, e.events = e.events, 0
-		if e.removed {
-			h.told = e
-		}
 		return e.conn, events, true
 	}
 	return nil, 0, false
@@ -205,13 +210,13 @@ func (h *Host) Ready() (c *tcp.Conn, events tcp.Events, ok bool) {
 
 // Resting reports whether Ready, Poll and TakeRedirects have nothing to give.
 func (h *Host) Resting() bool {
-	return h.told == nil && h.changed.len() == 0 && h.ready.len() == 0 &&
+	return h.changed.len() == 0 && h.asked.len() == 0 && h.ready.len() == 0 &&
 		h.output.len() == 0 && h.replies.len() == 0 && len(h.redirects) == 0
 }
 
 // ListenerOf returns the listener that accepted c, or nil.
 func (h *Host) ListenerOf(c *tcp.Conn) *Listener {
-	if e := h.byConn[c]; e != nil && e.listener != nil {
+	if e := entryOf(c); e != nil && e.listener != nil {
 		return e.listener.Listener
 	}
 	return nil
@@ -220,14 +225,9 @@ func (h *Host) ListenerOf(c *tcp.Conn) *Listener {
 // Touch says that the user has called methods of c: it may have something to
 // send, a new deadline, or have ended.
 func (h *Host) Touch(now clock.Time, c *tcp.Conn) {
-	if e := h.byConn[c]; e != nil {
+	// Also where the Host has forgotten it: somebody may wait for what was changed.
+	if e := entryOf(c); e != nil {
 		h.touch(e)
-		return
-	}
-	// The Host has forgotten it, but somebody may wait for what was changed.
-	if ev := c.TakeEvents(); ev != 0 {
-		e := &entry{conn: c, removed: true, timer: timer{index: -1}}
-		h.tell(e, ev)
 	}
 }
 
@@ -256,15 +256,15 @@ func (h *Host) tell(e *entry, ev tcp.Events) {
 // api.ErrInvalidAddress (multicast, broadcast, unspecified: MUST-46).
 func (h *Host) Route(dst, src netip.Addr) (netip.Addr, error) { return h.routes.Source(dst, src) }
 
-// Conns iterates over the connections, half-open ones included, from the oldest.
+// Conns iterates over the connections, from the oldest.
 func (h *Host) Conns() iter.Seq[*tcp.Conn] {
 	return func(yield func(*tcp.Conn) bool) {
-		for el := h.order.Front(); el != nil; {
-			next := el.Next()
-			if !yield(el.Value.(*entry).conn) {
+		for e := h.first; e != nil; {
+			next := e.newer
+			if !yield(e.conn) {
 				return
 			}
-			el = next
+			e = next
 		}
 	}
 }
@@ -272,19 +272,23 @@ func (h *Host) Conns() iter.Seq[*tcp.Conn] {
 // Shutdown drops everything that is left: half-open connections, TIME-WAIT
 // records, fragments. Connections must have been aborted before.
 func (h *Host) Shutdown(now clock.Time) {
-	for el := h.order.Front(); el != nil; el = h.order.Front() {
-		e := el.Value.(*entry)
-		if e.phase == halfOpen {
-			h.discard(now, e)
-			continue
-		}
+	for h.first != nil {
+		e := h.first
 		h.collect(e)
 		h.remove(e)
 	}
+	for h.halfOpenAges.first != nil {
+		h.dequeue(h.halfOpenAges.first)
+	}
+	h.spare, h.spares = nil, 0
 	for h.timeWaitFirst != nil {
 		h.forget(h.timeWaitFirst)
 	}
 	clear(h.listeners)
+	h.forwardings = nil
+	for _, r := range h.requests.all() {
+		h.endRequest(r)
+	}
 	h.frags.Clear()
 	for h.replies.len() > 0 {
 		r := h.replies.pop()
@@ -310,23 +314,34 @@ func (h *Host) like() *tcp.Emulation {
 var noEmulation tcp.Emulation
 
 // SetParams replaces the parameters of connections made from now on.
-func (h *Host) SetParams(p tcp.Params) { h.cfg.Params = p }
+func (h *Host) SetParams(p tcp.Params) {
+	p = p.WithDefaults()
+	h.params = &p
+	h.dialled, h.dialledShared = api.FlowConfig{}, sharing{}
+	for port, old := range h.listeners {
+		h.listeners[port] = h.newListening(old.Listener, old)
+	}
+	for _, f := range h.forwardings {
+		f.listening = h.newListening(&f.Listener, f.listening)
+	}
+}
 
 // Stats are counters since the start, and the sizes of tables.
 type Stats struct {
 	tcp.Counters
 	PacketsIn, PacketsOut, BytesIn, BytesOut uint64
 	Opened, Accepted, Refused, Failed        uint64
-	HalfOpen, TimeWait, Conns                int64
+	CookiesSent, CookiesAccepted             uint64
+	HalfOpen, TimeWait, Conns                int64 // Conns without the half-open
 }
 
 // Stats returns the counters.
 func (h *Host) Stats() Stats {
 	s := h.stats
 	s.Counters = h.counters
-	s.HalfOpen = int64(h.halfOpen.Len())
-	s.TimeWait = int64(len(h.timeWait))
-	s.Conns = int64(len(h.conns))
+	s.HalfOpen = int64(h.halfOpens.len())
+	s.TimeWait = int64(h.timeWait.len())
+	s.Conns = int64(h.conns.len())
 	return s
 }
 
@@ -360,7 +375,7 @@ func (h *Host) Packet(now clock.Time, p *link.Packet) {
 		h.reportFault(now, &pkt, &flaw, b)
 	case !loop && (!h.routes.AcceptableSource(pkt.Src) || pkt.Dst.IsLoopback()) && !fault.On("martian-source-accepted"):
 		h.drop(api.DropMartian)
-	case !h.routes.IsOwn(pkt.Dst) && !(fault.On("multicast-destination-accepted") && (pkt.Dst.IsMulticast() || h.routes.IsBroadcast(pkt.Dst))) &&
+	case !h.routes.IsOwn(pkt.Dst) && !h.forwards(&pkt) && !(fault.On("multicast-destination-accepted") && (pkt.Dst.IsMulticast() || h.routes.IsBroadcast(pkt.Dst))) &&
 		!(fault.On("foreign-destination-accepted") && !pkt.Dst.IsMulticast() && !h.routes.IsBroadcast(pkt.Dst)):
 		// Broadcasts and multicasts too: no TCP, no answer (RFC 9293, section
 		// 3.9.2.3, MUST-57; RFC 1122, section 3.2.2.6).

@@ -185,8 +185,7 @@ func firstPort(l *lab, port uint16) uint16 {
 func TestISN(t *testing.T) {
 	l := newLab(t, nil)
 	iss := func(now clock.Time, port uint16, dst byte) uint32 {
-		cfg, _ := l.h.config(now, netip.AddrPortFrom(us4, port), netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, 9, dst}), 80), &l.h.flow)
-		return cfg.ISS
+		return l.h.identify(now, netip.AddrPortFrom(us4, port), netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, 9, dst}), 80)).iss
 	}
 	for _, d := range []time.Duration{0, time.Millisecond, time.Second, time.Hour, 30 * time.Hour} {
 		if got, want := iss(clock.Time(d), 1, 1)-iss(0, 1, 1), uint32(d/(4*time.Microsecond)); got != want {
@@ -217,14 +216,13 @@ func TestISN(t *testing.T) {
 		t.Errorf("%d different ISNs of %d", len(offsets), n)
 	}
 	m := newLab(t, func(c *Config) { c.Secret[31]++ })
-	cfg, _ := m.h.config(0, netip.AddrPortFrom(us4, 1), netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, 9, 1}), 80), &m.h.flow)
-	if cfg.ISS == iss(0, 1, 1) {
+	if m.h.identify(0, netip.AddrPortFrom(us4, 1), netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, 9, 1}), 80)).iss == iss(0, 1, 1) {
 		t.Error("the secret does not matter (MUST-9)")
 	}
 	// Timestamp clocks are apart too (S23).
-	c1, _ := l.h.config(0, netip.AddrPortFrom(us4, 1), netip.AddrPortFrom(peer4, 1), &l.h.flow)
-	c2, _ := l.h.config(0, netip.AddrPortFrom(us4, 2), netip.AddrPortFrom(peer4, 1), &l.h.flow)
-	if c1.TSOffset == c2.TSOffset {
+	c1 := l.h.identify(0, netip.AddrPortFrom(us4, 1), netip.AddrPortFrom(peer4, 1))
+	c2 := l.h.identify(0, netip.AddrPortFrom(us4, 2), netip.AddrPortFrom(peer4, 1))
+	if c1.tsOffset == c2.tsOffset {
 		t.Error("two connections share a timestamp clock")
 	}
 }

@@ -56,6 +56,10 @@ func (h *Host) icmp(now clock.Time, pkt *ip.Packet, p *link.Packet) {
 	}
 	switch {
 	case pkt.Is6() && m.Type == wire.ICMPv6Echo, !pkt.Is6() && m.Type == wire.ICMPv4Echo:
+		if !h.routes.IsOwn(pkt.Dst) { // forwarded: whether that host is up is not for us to say
+			h.drop(api.DropNotForUs)
+			return
+		}
 		h.echo(pkt, p, m)
 	case isICMPError(pkt.Is6(), m.Type):
 		h.icmpError(now, pkt, m, msg[wire.ICMPHeaderLen:])
@@ -111,9 +115,16 @@ func (h *Host) icmpError(now clock.Time, pkt *ip.Packet, m wire.ICMP, quoted []b
 		h.drop(api.DropICMP)
 		return
 	}
-	e := h.conns[tupleOf(q.Local, q.Remote)]
-	if fault.On("icmp-for-any-connection") && e == nil && h.order.Len() > 0 {
-		e = h.order.Front().Value.(*entry)
+	key := tupleOf(q.Local, q.Remote)
+	e := h.conns.get(&key)
+	if e == nil {
+		if half := h.halfOpens.get(&key); half != nil && half.state.InFlight(q.Seq) {
+			h.halfOpenError(now, kind, half, q.Remote.Addr(), reported(pkt, m), q.Len)
+			return
+		}
+	}
+	if fault.On("icmp-for-any-connection") && e == nil && h.first != nil {
+		e = h.first
 		_, q.Seq = q.Seq, e.conn.Unacknowledged()
 	}
 	if e == nil || ended(e) {
@@ -126,13 +137,7 @@ func (h *Host) icmpError(now clock.Time, pkt *ip.Packet, m wire.ICMP, quoted []b
 		h.touch(e)
 		return
 	}
-	reported := int(m.Rest)
-	if !pkt.Is6() {
-		reported = int(m.Rest & 0xffff) // RFC 1191, section 4
-	} else if m.Rest > 65535 {
-		reported = 65535
-	}
-	path := ip.ReportedMTU(pkt.Is6(), reported, q.Len, h.cfg.MinPathMTU)
+	path := ip.ReportedMTU(pkt.Is6(), reported(pkt, m), q.Len, h.cfg.MinPathMTU)
 	if fault.On("pmtu-not-remembered") {
 		defer h.paths.Forget(e.conn.Remote().Addr())
 	}
@@ -150,6 +155,14 @@ func (h *Host) icmpError(now clock.Time, pkt *ip.Packet, m wire.ICMP, quoted []b
 	if after < before && after <= err.MTU {
 		h.learnPathMTU(now, e, path)
 	}
+}
+
+// reported returns the MTU that a "packet too big" has.
+func reported(pkt *ip.Packet, m wire.ICMP) int {
+	if !pkt.Is6() {
+		return int(m.Rest & 0xffff) // RFC 1191, section 4
+	}
+	return int(min(m.Rest, 65535))
 }
 
 // icmpMeaning returns what an error means for a connection. Every "unreachable"

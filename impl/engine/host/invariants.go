@@ -31,16 +31,22 @@ func (h *Host) Check() error {
 		switch state := c.State(); {
 		case state == api.StateClosed || state == api.StateTimeWait:
 			return fmt.Errorf("a connection in %v is in the table", state)
-		case state == api.StateSynReceived && c.Passive():
-			halfOpen++
 		default:
 			flows++
 		}
 		first = min(first, c.Deadline())
 		memory += c.Info(0).Memory
 	}
+	for q := h.halfOpenAges.first; q != nil; q = q.newer {
+		halfOpen++
+		if seen[q.place.key] {
+			return fmt.Errorf("a half-open connection where there is another")
+		}
+		seen[q.place.key] = true
+		first = min(first, q.listener.responder.Deadline(&q.state))
+	}
 	s, b := h.Stats(), h.budget
-	if s.HalfOpen < halfOpen || s.Conns < conns || flows != b.Flows() || s.HalfOpen != b.HalfOpen() || memory != b.Memory() || h.frags.Memory() != b.Fragments() {
+	if s.HalfOpen != halfOpen || s.Conns != conns || flows != b.Flows() || s.HalfOpen != b.HalfOpen() || memory != b.Memory() || h.frags.Memory() != b.Fragments() {
 		return fmt.Errorf("%d flows of %d bytes, %d half-open, %d bytes of fragments; charged are %d of %d, %d and %d",
 			flows, memory, s.HalfOpen, h.frags.Memory(), b.Flows(), b.Memory(), b.HalfOpen(), b.Fragments())
 	}
@@ -71,7 +77,7 @@ func (h *Host) Check() error {
 		return fmt.Errorf("a timer at %v for nothing", d)
 	}
 	for i, t := range h.timers {
-		if t.index != i || i > 0 && h.timers.Less(i, (i-1)/2) {
+		if int(t.index) != i || i > 0 && h.timers.Less(i, (i-1)/2) {
 			return fmt.Errorf("timer %d of %d is out of place", i, len(h.timers))
 		}
 	}

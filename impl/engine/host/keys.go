@@ -4,10 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"math/rand/v2"
+	"net/netip"
 	"time"
 
 	"github.com/sluicenet/sluice/api/clock"
 	"github.com/sluicenet/sluice/impl/engine/fault"
+	"github.com/sluicenet/sluice/impl/engine/tcp"
 )
 
 // What a derived secret is for. Two purposes never see the same one.
@@ -17,6 +19,7 @@ const (
 	purposePorts
 	purposePortTable
 	purposeLoop
+	purposeLookup
 )
 
 // secretWords is what a keyed hash gives: words that cannot be told from random
@@ -24,6 +27,8 @@ const (
 type secretWords [32]byte
 
 func (s *secretWords) word(i int) uint32 { return binary.LittleEndian.Uint32(s[4*i:]) }
+
+func (s *secretWords) long(i int) uint64 { return binary.LittleEndian.Uint64(s[8*i:]) }
 
 // derive hashes what, of fixed size for each purpose, with the key in front. The
 // lengths being fixed, SHA-256 serves as the keyed pseudo-random function that
@@ -59,6 +64,29 @@ func isn(now clock.Time, s *secretWords) uint32 {
 		return uint32(time.Duration(now) / (4 * time.Microsecond))
 	}
 	return uint32(time.Duration(now)/(4*time.Microsecond)) + s.word(0)
+}
+
+// An identity is what is peculiar to the connection between two addresses.
+type identity struct {
+	key      tuple
+	iss      uint32 // RFC 6528, or a test's
+	tsOffset uint32 // of our timestamp clock (RFC 7323, section 5.4)
+	label    uint32 // IPv6 flow label (RFC 6437)
+	cookie   tcp.CookieKey
+}
+
+func (h *Host) identify(now clock.Time, local, remote netip.AddrPort) identity {
+	id := identity{key: tupleOf(local, remote)}
+	s := derive(&h.cfg.Secret, purposeConnection, id.key)
+	if fault.On("isn-hash-without-ports") {
+		s = derive(&h.cfg.Secret, purposeConnection, tuple{local: id.key.local, remote: id.key.remote})
+	}
+	id.iss, id.tsOffset, id.label = isn(now, &s), s.word(1), s.word(2)&0xfffff
+	id.cookie = tcp.CookieKey{s.long(2), s.long(3)}
+	if h.cfg.ISN != nil {
+		id.iss = h.cfg.ISN(local, remote, now)
+	}
+	return id
 }
 
 // issAfter returns iss, or if that is before least, which a connection in

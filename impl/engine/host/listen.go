@@ -1,7 +1,6 @@
 package host
 
 import (
-	"container/list"
 	"net/netip"
 	"sync/atomic"
 
@@ -38,21 +37,61 @@ func (l *Listener) Finished() { l.unfinished.Add(-1) }
 // listening is a Listener as one Host has it.
 type listening struct {
 	*Listener
-	queue list.List // of *entry: its part of the SYN queue, oldest first
+	responder *tcp.Responder
+	shared    sharing
+	lanes     []lane // its part of the SYN queue
+	queued    int    // how many those are
+	timer     timer  // of the first in any lane
+
+	before *listening // has half-open connections from before SetParams
+
+	overflowed bool // a cookie was sent because there was no place
+	overflowAt clock.Time
 }
 
 // Listen registers l; Unlisten removes it, and resets its half-open connections.
 // That no port has two listeners is the caller's care.
 func (h *Host) Listen(l *Listener) {
-	h.listeners[l.Port] = &listening{Listener: l}
+	h.listeners[l.Port] = h.newListening(l, nil)
 	if fault.On("listen-resets-connections") {
-		for _, e := range h.conns {
+		for e := h.first; e != nil; e = e.newer {
 			if e.conn.Local().Port() == l.Port {
 				e.conn.Abort(0, api.ErrAborted)
 				h.touch(e)
 			}
 		}
 	}
+}
+
+// newListening returns what this Host needs to answer SYNs for l by its parameters.
+// before, if not nil, did so by others.
+func (h *Host) newListening(l *Listener, before *listening) *listening {
+	ln := &listening{Listener: l, timer: timer{index: -1}}
+	ln.timer.owner = ln
+	flow := h.optionsOf(l)
+	name, opts := splitCongestion(flow.Congestion)
+	ln.responder = tcp.NewResponder(0, &tcp.Config{
+		Params: h.params, Flow: *flow, LinkMTU: int64(h.cfg.MTU),
+		Controller: h.cfg.Controllers[name], ControllerOptions: opts,
+		Rand: constRand{}, Counters: &h.counters,
+	})
+	ln.lanes = make([]lane, ln.responder.MaxSynAcks())
+	if before != nil {
+		ln.overflowed, ln.overflowAt = before.overflowed, before.overflowAt
+	}
+	for before != nil && before.queued == 0 {
+		before = before.before
+	}
+	ln.before = before
+	return ln
+}
+
+// optionsOf returns the options of the flows that l accepts.
+func (h *Host) optionsOf(l *Listener) *api.FlowConfig {
+	if fault.On("listener-options-ignored") {
+		return &h.flow
+	}
+	return &l.Flow
 }
 
 // Unlisten undoes Listen. Connections that were established live on.
@@ -65,7 +104,7 @@ func (h *Host) Unlisten(now clock.Time, l *Listener) {
 		return
 	}
 	if fault.On("unlisten-resets-flows") {
-		for _, e := range h.conns {
+		for e := h.first; e != nil; e = e.newer {
 			if e.conn.Local().Port() == l.Port {
 				e.conn.Abort(now, api.ErrAborted)
 				h.touch(e)
@@ -73,10 +112,21 @@ func (h *Host) Unlisten(now clock.Time, l *Listener) {
 		}
 	}
 	delete(h.listeners, l.Port)
-	for el := ln.queue.Front(); el != nil; el = el.Next() {
-		e := el.Value.(*entry)
-		e.conn.Abort(now, api.ErrAborted)
-		h.touch(e)
+	h.abortHalfOpens(now, ln)
+}
+
+// abortHalfOpens resets the half-open connections of ln.
+func (h *Host) abortHalfOpens(now clock.Time, ln *listening) {
+	for ; ln != nil; ln = ln.before {
+		for i := range ln.lanes {
+			for q := ln.lanes[i].first; q != nil; q = ln.lanes[i].first {
+				if !h.like().QuietHalfOpen {
+					ln.responder.Abort(now, &q.state, &h.out)
+					h.replyHalfOpen(q)
+				}
+				h.dequeue(q)
+			}
+		}
 	}
 }
 
@@ -99,7 +149,9 @@ func (h *Host) listen(now clock.Time, l *listening, w *timeWait, local, remote n
 		h.drop(api.DropReset)
 		return
 	case flags&wire.ACK != 0: // second
-		h.reset(now, local, remote, s)
+		if flags&wire.SYN != 0 || !h.takeCookie(now, l, local, remote, s) {
+			h.reset(now, api.DropNoListener, local, remote, s)
+		}
 		return
 	case flags&wire.SYN == 0: // fourth
 		h.drop(api.DropNoAck)
@@ -119,83 +171,21 @@ func (h *Host) listen(now clock.Time, l *listening, w *timeWait, local, remote n
 		h.drop(api.DropMemory)
 		return
 	}
-	h.makeRoom(now, l)
-	flow := &l.Flow
-	if fault.On("listener-options-ignored") {
-		flow = &h.flow
-	}
-	c, e := h.config(now, local, remote, flow)
-	if w != nil {
-		c.ISS = h.issAfter(c.ISS, w.record.MinISS())
-	}
-	conn, err := tcp.NewPassive(now, c, s)
-	s.Payload = nil
-	if err != nil {
-		l.halfOpen.Add(-1)
-		h.budget.halfOpen.Add(-1)
-		h.drop(api.DropMemory)
+	id := h.identify(now, local, remote)
+	loop := h.routes.IsOwn(remote.Addr())
+	if w == nil && h.wantsCookie(now, l) && l.responder.Cookie(now, &id.cookie, id.tsOffset, remote.Addr().Is6(), &s.TCP, &h.out) {
+		h.stats.CookiesSent++
+		e := entry{label: id.label, loop: loop}
+		h.replyTCP(local, remote, &h.out, &e)
 		return
 	}
-	if w != nil {
+	h.makeRoom(l)
+	if w != nil { // its successor's ISS must lie beyond, which a cookie does not
+		id.iss = h.issAfter(id.iss, w.record.MinISS())
 		h.forget(w)
 	}
-	e.listener, e.phase = l, halfOpen
-	e.inListener = l.queue.PushBack(e)
-	e.inQueue = h.halfOpen.PushBack(e)
-	h.insert(e, conn)
-}
-
-// makeRoom takes a place in the SYN queue: of the listener and of the stack. At a
-// limit the oldest half-open connection of the same listener, or failing that of
-// any, gives up its own without a word. During a flood that leaves everyone, honest
-// or not, the time in which the queue turns over once; to drop the newcomers
-// instead would keep the queue full of the dead until their SYN-ACKs have been
-// repeated for the last time. Only this shard's part of the queue can be evicted;
-// where that is empty, the newcomer gets a place beyond the limit, so that no
-// shard is locked out. That is at most one place for each shard.
-func (h *Host) makeRoom(now clock.Time, l *listening) {
-	for !take(&l.halfOpen, 1, l.HalfOpen, defaultHalfOpen) && !fault.On("half-open-unbounded") {
-		if !h.evict(now, &l.queue) {
-			l.halfOpen.Add(1)
-			break
-		}
-	}
-	for !h.budget.takeHalfOpen() {
-		if !h.evict(now, &l.queue) && !h.evict(now, &h.halfOpen) {
-			h.budget.halfOpen.Add(1)
-			break
-		}
-	}
-}
-
-// evict forgets the oldest of a queue of half-open connections.
-func (h *Host) evict(now clock.Time, queue *list.List) bool {
-	el := queue.Front()
-	if el == nil {
-		return false
-	}
-	e := el.Value.(*entry)
-	h.drop(api.DropSynQueue)
-	h.discard(now, e)
-	return true
-}
-
-// discard forgets a half-open connection, of which nobody knows, without a word to
-// the peer.
-func (h *Host) discard(now clock.Time, e *entry) {
-	e.conn.Abort(now, api.ErrAborted)
-	e.conn.ReleaseBuffers()
-	h.remove(e)
-}
-
-// unqueue takes a connection out of the SYN queue, if it is there.
-func (h *Host) unqueue(e *entry) {
-	if e.inQueue == nil {
-		return
-	}
-	h.halfOpen.Remove(e.inQueue)
-	e.listener.queue.Remove(e.inListener)
-	e.inQueue, e.inListener = nil, nil
-	e.listener.halfOpen.Add(-1)
-	h.budget.halfOpen.Add(-1)
+	q := h.enqueue(l, &id, loop)
+	q.state = l.responder.Open(now, id.iss, id.tsOffset, remote.Addr().Is6(), &s.TCP, &h.out)
+	h.arm(&l.timer, l.responder.Deadline(&q.state))
+	h.replyHalfOpen(q)
 }

@@ -75,6 +75,7 @@ type program4 struct {
 // programFlow is what an observer on the wire knows of one pair of ports.
 type programFlow struct {
 	next, first uint32 // of what the Host sends: beyond the last, and the least not acknowledged
+	iss, irs    uint32 // of the last SYN-ACK
 	ack         uint32 // what the Host acknowledges
 	win         uint16
 	tsval       uint32
@@ -198,6 +199,20 @@ func (p *program) conn(k program4) *tcp.Conn {
 	return nil
 }
 
+// timestamps reports whether the connection of k, half-open or not, has timestamps.
+func (p *program) timestamps(k program4) bool {
+	if c := p.conn(k); c != nil {
+		return c.Info(p.now).Timestamps
+	}
+	local, peer := k.ends()
+	for i := range p.h.HalfOpens(p.now) {
+		if i.Src == local && i.Dst == peer {
+			return i.Timestamps
+		}
+	}
+	return false
+}
+
 // wrap puts an IP header in front of a segment or an ICMP message.
 func (p *program) wrap(is6 bool, proto, tos uint8, payload []byte) []byte {
 	src, dst := peer4, us4
@@ -273,7 +288,7 @@ func (p *program) segment() (k program4, h wire.TCP, b []byte) {
 		h.Urgent = uint16(p.next())
 		n = int(p.next())
 	}
-	if c := p.conn(k); h.Flags&wire.SYN == 0 && c != nil && c.Info(p.now).Timestamps {
+	if h.Flags&wire.SYN == 0 && p.timestamps(k) {
 		h.Options.HasTimestamps = true
 		h.Options.TSval, h.Options.TSecr = 1000+uint32(p.now.Sub(clock.Time(time.Hour))/time.Millisecond), f.tsval
 		if kind == 7|32 {
@@ -337,7 +352,7 @@ func (p *program) op() {
 		p.receive(b)
 		if c := p.conn(k); c != nil && h.Flags&wire.SYN != 0 {
 			pc := p.known(c)
-			if !pc.opened && (opening && c.State() != api.StateSynSent || !opening && c.Passive()) {
+			if !pc.opened && opening && c.State() != api.StateSynSent {
 				pc.opened, pc.irs = true, h.Seq
 			}
 		}
@@ -502,7 +517,12 @@ func (p *program) wait(d time.Duration) {
 func (p *program) known(c *tcp.Conn) *programConn {
 	if p.conns[c] == nil {
 		k := program4{is6: c.Local().Addr().Is6(), local: c.Local().Port(), peers: c.Remote().Port()}
-		p.conns[c] = &programConn{key: k}
+		pc := &programConn{key: k}
+		if c.Passive() { // the Host has only a record of it until the handshake is complete
+			f := p.flow(k)
+			pc.opened, pc.iss, pc.irs = true, f.iss, f.irs
+		}
+		p.conns[c] = pc
 	}
 	return p.conns[c]
 }
@@ -674,6 +694,7 @@ func (p *program) sent(out []gopacket.Packet) {
 			*f = programFlow{next: l.Seq + 1, first: l.Seq, win: 65535, ack: f.ack}
 			if l.ACK {
 				f.ack = l.Ack
+				f.iss, f.irs = l.Seq, l.Ack-1
 			}
 		case !l.ACK:
 			p.t.Fatalf("no ACK: %v", text(g))
@@ -811,6 +832,9 @@ func TestPrograms(t *testing.T) {
 			p.op()
 			for c := range p.h.Conns() {
 				seen[c.State()] = true
+			}
+			if p.h.Stats().HalfOpen > 0 {
+				seen[api.StateSynReceived] = true
 			}
 			if p.h.Stats().TimeWait > 0 {
 				seen[api.StateTimeWait] = true

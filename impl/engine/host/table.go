@@ -1,7 +1,6 @@
 package host
 
 import (
-	"container/list"
 	"errors"
 	"net/netip"
 
@@ -33,20 +32,21 @@ type phase uint8
 
 const (
 	dialling phase = iota // active, not established
-	halfOpen              // passive, not established: in the SYN queue
 	open                  // established
 )
 
-// An entry is a connection in the table.
+// An entry is a connection in the table. Its connection knows it: that has it as
+// Owner.
 type entry struct {
+	place    place[entry]
 	conn     *tcp.Conn
-	key      tuple
 	listener *listening // that accepted it, or nil
 	timer    timer
 	phase    phase
 
 	label    uint32 // IPv6 flow label (RFC 6437)
 	loop     bool   // to an address of our own
+	foreign  bool   // the local address is not ours
 	fragment bool   // the path carries less than our floor: send without DF
 
 	pathExpires clock.Time // when the path MTU is to be tried again; clock.Never if it is the link's
@@ -57,33 +57,29 @@ type entry struct {
 	inChanged bool
 	inReady   bool
 
-	inOrder, inQueue, inListener *list.Element
+	older, newer *entry
+}
+
+func entryOf(c *tcp.Conn) *entry {
+	e, _ := c.Owner.(*entry)
+	return e
 }
 
 // config returns what a connection between local and remote is made from, and its
-// entry, which is not in the table yet.
-func (h *Host) config(now clock.Time, local, remote netip.AddrPort, flow *api.FlowConfig) (*tcp.Config, *entry) {
-	key := tupleOf(local, remote)
-	secret := derive(&h.cfg.Secret, purposeConnection, key)
-	if fault.On("isn-hash-without-ports") {
-		secret = derive(&h.cfg.Secret, purposeConnection, tuple{local: key.local, remote: key.remote})
-	}
+// entry, which is not in the table yet. shared is of all with those options.
+func (h *Host) config(now clock.Time, local, remote netip.AddrPort, id *identity, flow *api.FlowConfig, shared *sharing) (*tcp.Config, *entry) {
 	e := &entry{
-		key: key, timer: timer{index: -1}, pathExpires: clock.Never,
-		label: secret.word(2) & 0xfffff, loop: h.routes.IsOwn(remote.Addr()),
+		place: place[entry]{key: id.key}, timer: timer{index: -1}, pathExpires: clock.Never,
+		label: id.label, loop: h.routes.IsOwn(remote.Addr()),
 	}
 	e.timer.owner = e
 	name, opts := splitCongestion(flow.Congestion)
 	cfg := &tcp.Config{
-		Params: &h.cfg.Params, Flow: *flow, Local: local, Remote: remote,
-		ISS:      isn(now, &secret),
-		TSOffset: secret.word(1),
-		LinkMTU:  int64(h.cfg.MTU), PathMTU: int64(h.cfg.MTU), MaxGSO: int64(h.cfg.MaxGSO),
+		Params: h.params, Flow: *flow, Local: local, Remote: remote,
+		ISS: id.iss, TSOffset: id.tsOffset,
+		LinkMTU: int64(h.cfg.MTU), PathMTU: int64(h.cfg.MTU), MaxGSO: int64(h.cfg.MaxGSO),
 		Controller: h.cfg.Controllers[name], ControllerOptions: opts,
 		Rand: newConnRand(h.rand), Budget: h.budget, Counters: &h.counters,
-	}
-	if h.cfg.ISN != nil {
-		cfg.ISS = h.cfg.ISN(local, remote, now)
 	}
 	if e.loop {
 		cfg.MaxGSO = maxLoopPacket
@@ -91,15 +87,56 @@ func (h *Host) config(now clock.Time, local, remote netip.AddrPort, flow *api.Fl
 		cfg.PathMTU = min(cfg.PathMTU, int64(p.MTU))
 		e.fragment, e.pathExpires = p.Fragment, p.Expires
 	}
+	s := &shared.link
+	if e.loop {
+		s = &shared.loop
+	}
+	if *s == nil {
+		*s = tcp.NewShared(cfg)
+	}
+	cfg.Shared = *s
 	return cfg, e
+}
+
+// A sharing has what connections with the same options share: those over the link,
+// and those to addresses of our own.
+type sharing struct{ link, loop *tcp.Shared }
+
+// sharingOf returns the sharing of connections that are dialled with flow. Only that
+// of the last options is remembered.
+func (h *Host) sharingOf(flow *api.FlowConfig) *sharing {
+	if f := &h.dialled; f.Congestion == "" || !sameOptions(f, flow) {
+		h.dialled, h.dialledShared = *flow, sharing{}
+	}
+	return &h.dialledShared
+}
+
+// sameOptions reports whether two flows have the same options, as far as that can be
+// known.
+func sameOptions(a, b *api.FlowConfig) bool {
+	if a.Keepalive != nil || b.Keepalive != nil || a.Notify != nil || b.Notify != nil {
+		return false
+	}
+	return a.NoDelay == b.NoDelay && a.SendBuffer == b.SendBuffer && a.ReceiveBuffer == b.ReceiveBuffer &&
+		a.UserTimeout == b.UserTimeout && a.TTL == b.TTL && a.DSCP == b.DSCP && a.MSS == b.MSS &&
+		a.Local == b.Local && a.Congestion == b.Congestion
 }
 
 // insert puts a connection into the table.
 func (h *Host) insert(e *entry, c *tcp.Conn) {
 	e.conn = c
-	h.conns[e.key] = e
-	h.byConn[c] = e
-	e.inOrder = h.order.PushBack(e)
+	c.Owner = e
+	if len(h.forwardings) > 0 && !h.routes.IsOwn(c.Local().Addr()) {
+		e.foreign = true
+		h.foreign++
+	}
+	h.conns.add(e)
+	if e.older = h.last; e.older != nil {
+		e.older.newer = e
+	} else {
+		h.first = e
+	}
+	h.last = e
 	h.touch(e)
 }
 
@@ -109,23 +146,32 @@ func (h *Host) remove(e *entry) {
 		return
 	}
 	e.removed = true
-	h.unqueue(e)
-	if e.phase != halfOpen && !fault.On("flows-uncounted") {
+	if e.foreign {
+		h.foreign--
+	}
+	if !fault.On("flows-uncounted") {
 		h.budget.flows.Add(-1)
 	}
-	delete(h.conns, e.key)
-	h.order.Remove(e.inOrder)
-	h.disarm(&e.timer)
-	if !e.inReady {
-		delete(h.byConn, e.conn)
+	h.conns.remove(e)
+	if e.older != nil {
+		e.older.newer = e.newer
+	} else {
+		h.first = e.newer
 	}
+	if e.newer != nil {
+		e.newer.older = e.older
+	} else {
+		h.last = e.older
+	}
+	e.older, e.newer = nil, nil
+	h.disarm(&e.timer)
 }
 
 // collect takes the events of a connection, and keeps the books.
 func (h *Host) collect(e *entry) {
 	ev := e.conn.TakeEvents()
-	if e.phase == halfOpen || ev == 0 && e.phase == open {
-		return // nobody knows of it yet
+	if ev == 0 && e.phase == open {
+		return
 	}
 	if e.phase == dialling && !e.removed {
 		switch {
@@ -152,9 +198,6 @@ func (h *Host) settle(now clock.Time, e *entry) {
 	switch {
 	case e.removed:
 	case e.conn.Gone():
-		if e.phase == halfOpen {
-			e.conn.ReleaseBuffers() // nobody else will
-		}
 		h.remove(e)
 	case e.conn.State() == api.StateTimeWait:
 		h.enterTimeWait(now, e)
@@ -205,7 +248,8 @@ func (h *Host) Dial(now clock.Time, local, remote netip.AddrPort, cfg *api.FlowC
 	}
 	remote = netip.AddrPortFrom(remote.Addr().Unmap().WithZone(""), remote.Port())
 	if fault.On("connection-pair-reused") {
-		if e := h.conns[tupleOf(local, remote)]; e != nil {
+		pair := tupleOf(local, remote)
+		if e := h.conns.get(&pair); e != nil {
 			h.remove(e)
 		}
 	}
@@ -217,27 +261,26 @@ func (h *Host) Dial(now clock.Time, local, remote netip.AddrPort, cfg *api.FlowC
 	if local.Port() == 0 || remote.Port() == 0 {
 		return nil, api.ErrInvalidAddress
 	}
-	key := tupleOf(local, remote)
-	if e := h.conns[key]; e != nil {
-		if ended(e) {
-			h.finish(now, e)
-		}
-		if h.conns[key] != nil {
-			return nil, api.ErrPortInUse
-		}
+	id := h.identify(now, local, remote)
+	key := id.key
+	if e := h.conns.get(&key); e != nil && ended(e) {
+		h.finish(now, e)
 	}
-	old := h.timeWait[key]
-	if old != nil && now.Sub(old.since) < timeWaitReuse {
+	if h.conns.get(&key) != nil || h.halfOpens.get(&key) != nil {
+		return nil, api.ErrPortInUse
+	}
+	old := h.timeWait.get(&key)
+	if old != nil && now.Sub(old.record.Since()) < timeWaitReuse {
 		return nil, api.ErrPortInUse
 	}
 	if h.budget.full() || !h.budget.takeFlow() {
 		return nil, api.ErrNoMemory
 	}
-	c, e := h.config(now, local, remote, &flow)
-	c.User = user
 	if old != nil {
-		c.ISS = h.issAfter(c.ISS, old.record.MinISS())
+		id.iss = h.issAfter(id.iss, old.record.MinISS())
 	}
+	c, e := h.config(now, local, remote, &id, &flow, h.sharingOf(&flow))
+	c.User = user
 	conn, err := tcp.NewActive(now, c)
 	if err != nil {
 		h.budget.flows.Add(-1)

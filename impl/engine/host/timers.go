@@ -11,8 +11,8 @@ import (
 // heap, but looked at in vain and put back.
 type timer struct {
 	at    clock.Time
-	order uint64
-	index int // in the heap, -1 if it is not there
+	order uint32
+	index int32 // in the heap, -1 if it is not there
 	owner timed
 }
 
@@ -31,13 +31,13 @@ func (h *Host) arm(t *timer, at clock.Time) {
 		heap.Push(&h.timers, t)
 	case at < t.at:
 		t.at = at
-		heap.Fix(&h.timers, t.index)
+		heap.Fix(&h.timers, int(t.index))
 	}
 }
 
 func (h *Host) disarm(t *timer) {
 	if t.index >= 0 {
-		heap.Remove(&h.timers, t.index)
+		heap.Remove(&h.timers, int(t.index))
 	}
 }
 
@@ -68,15 +68,15 @@ func (h timerHeap) Less(i, j int) bool {
 	if h[i].at != h[j].at {
 		return h[i].at < h[j].at
 	}
-	return h[i].order < h[j].order
+	return int32(h[i].order-h[j].order) < 0
 }
 func (h timerHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
+	h[i].index, h[j].index = int32(i), int32(j)
 }
 func (h *timerHeap) Push(x any) {
 	t := x.(*timer)
-	t.index = len(*h)
+	t.index = int32(len(*h))
 	*h = append(*h, t)
 }
 func (h *timerHeap) Pop() any {

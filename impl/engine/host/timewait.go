@@ -17,11 +17,10 @@ const timeWaitReuse = time.Second
 // A timeWait is what is left of a connection in TIME-WAIT (RFC 9293, section
 // 3.6.1, MUST-13). There may be very many.
 type timeWait struct {
+	place        place[timeWait]
 	record       tcp.TimeWait
-	key          tuple
 	label        uint32
 	loop         bool
-	since        clock.Time
 	timer        timer
 	older, newer *timeWait
 }
@@ -31,15 +30,15 @@ type timeWait struct {
 // harm.
 func (h *Host) enterTimeWait(now clock.Time, e *entry) {
 	w := &timeWait{
-		record: e.conn.TimeWait(), key: e.key, since: now, label: e.label, loop: e.loop,
+		place: place[timeWait]{key: e.place.key}, record: e.conn.TimeWait(), label: e.label, loop: e.loop,
 		timer: timer{index: -1},
 	}
 	w.timer.owner = w
 	h.remove(e)
-	if len(h.timeWait) >= h.cfg.MaxTimeWait {
+	if h.timeWait.len() >= h.cfg.MaxTimeWait {
 		h.forget(h.timeWaitFirst)
 	}
-	h.timeWait[w.key] = w
+	h.timeWait.add(w)
 	if w.older = h.timeWaitLast; w.older != nil {
 		w.older.newer = w
 	} else {
@@ -50,7 +49,7 @@ func (h *Host) enterTimeWait(now clock.Time, e *entry) {
 }
 
 func (h *Host) forget(w *timeWait) {
-	delete(h.timeWait, w.key)
+	h.timeWait.remove(w)
 	h.disarm(&w.timer)
 	if w.older != nil {
 		w.older.newer = w.newer
@@ -84,7 +83,7 @@ func (h *Host) timeWaitSegment(now clock.Time, w *timeWait, s *tcp.Segment) (reu
 	case tcp.TimeWaitReply:
 		e := entry{label: w.label, loop: w.loop}
 		h.counters.SegmentsOut++
-		local, remote := w.key.addrPorts()
+		local, remote := w.place.key.addrPorts()
 		h.replyTCP(local, remote, &h.out, &e)
 	}
 	h.arm(&w.timer, w.record.Deadline())
@@ -95,7 +94,7 @@ func (h *Host) timeWaitSegment(now clock.Time, w *timeWait, s *tcp.Segment) (reu
 func (h *Host) TimeWaits(now clock.Time) iter.Seq[api.Info] {
 	return func(yield func(api.Info) bool) {
 		for w := h.timeWaitFirst; w != nil; w = w.newer {
-			local, remote := w.key.addrPorts()
+			local, remote := w.place.key.addrPorts()
 			if !yield(api.Info{
 				State: api.StateTimeWait, Src: local, Dst: remote,
 				SendWindowScale: -1, RecvWindowScale: -1,

@@ -17,7 +17,7 @@ type Routes struct {
 	local      []netip.Prefix          // in the order given
 	own        map[netip.Addr]struct{} // the same, for many
 	broadcasts []netip.Addr
-	gateway    [2]bool // a default route for IPv4, IPv6
+	gateway    [2]netip.Addr // the default route for IPv4, IPv6, if valid
 }
 
 // NewRoutes returns the routes of a host with the given addresses, whose networks
@@ -60,10 +60,10 @@ func NewRoutes(addresses []netip.Prefix, gateways []netip.Addr) (*Routes, error)
 			return nil, fmt.Errorf("%w: gateway %v is not an address", api.ErrInvalidConfig, g)
 		}
 		f := family(g.Unmap())
-		if r.gateway[f] {
+		if r.gateway[f].IsValid() {
 			return nil, fmt.Errorf("%w: gateway %v is the second of its family", api.ErrInvalidConfig, g)
 		}
-		r.gateway[f] = true
+		r.gateway[f] = g.Unmap().WithZone("")
 	}
 	return r, nil
 }
@@ -175,13 +175,24 @@ func (r *Routes) reachable(dst netip.Addr) bool {
 	if fault.On("everything-on-link") {
 		return true
 	}
-	if r.gateway[family(dst)] && !dst.IsLinkLocalUnicast() {
-		return true
-	}
+	_, ok := r.NextHop(dst)
+	return ok
+}
+
+// NextHop returns the address on the link to which packets for dst go: dst itself,
+// if it is in one of our networks, or a gateway.
+func (r *Routes) NextHop(dst netip.Addr) (netip.Addr, bool) {
 	for _, p := range r.local {
 		if p.Contains(dst) {
-			return true
+			return dst, true
 		}
 	}
-	return false
+	g := r.gateway[family(dst)]
+	if dst.IsLinkLocalUnicast() {
+		return dst, g == dst
+	}
+	return g, g.IsValid()
 }
+
+// IsGateway reports whether a is one of the gateways.
+func (r *Routes) IsGateway(a netip.Addr) bool { return r.gateway[family(a)] == a }

@@ -35,24 +35,35 @@ type tuneState struct {
 	edgeAt       clock.Time
 }
 
-func (c *Conn) initTune(now clock.Time) {
-	if c.p.Autotune {
-		c.tune = &tuneState{rcvSpace: autotuneStart, sndSpace: autotuneStart, at: now}
+func (c *Conn) initTune(now clock.Time) { c.tunes = c.p.Autotune }
+
+// tuning returns what is needed to tune, or nil if that is not wanted.
+func (c *Conn) tuning() *tuneState {
+	if c.tunes && c.tune == nil {
+		// The first round trip began with the handshake's end.
+		c.tune = &tuneState{rcvSpace: autotuneStart, sndSpace: autotuneStart, at: c.opened.Add(c.rtt.srtt)}
 	}
+	return c.tune
 }
 
 // receiveLimit is the receive buffer in force.
 func (c *Conn) receiveLimit() int64 {
-	if c.tune == nil {
+	switch {
+	case !c.tunes:
 		return c.cfg.Flow.ReceiveBuffer
+	case c.tune == nil:
+		return min(c.cfg.Flow.ReceiveBuffer, autotuneStart)
 	}
 	return min(c.cfg.Flow.ReceiveBuffer, c.tune.rcvSpace)
 }
 
 // sendLimit is the send buffer in force.
 func (c *Conn) sendLimit() int64 {
-	if c.tune == nil {
+	switch {
+	case !c.tunes:
 		return c.cfg.Flow.SendBuffer
+	case c.tune == nil:
+		return min(c.cfg.Flow.SendBuffer, autotuneStart)
 	}
 	return min(c.cfg.Flow.SendBuffer, c.tune.sndSpace)
 }
@@ -61,7 +72,7 @@ func (c *Conn) sendLimit() int64 {
 // echoed, once for each, or else by the time in which a whole window arrives. Both
 // may come out too long, which only delays the growth.
 func (c *Conn) tuneRTT(now clock.Time, h *wire.TCP, n int64) {
-	t := c.tune
+	t := c.tuning()
 	if t == nil || t.rcvSpace >= c.cfg.Flow.ReceiveBuffer {
 		return
 	}
@@ -92,7 +103,7 @@ func (c *Conn) tuneRTT(now clock.Time, h *wire.TCP, n int64) {
 // tuneReceive takes note of n bytes read, and at the end of a round trip lets the
 // receive buffer grow, if the stack has that much memory.
 func (c *Conn) tuneReceive(now clock.Time, n int64) {
-	t := c.tune
+	t := c.tuning()
 	if t == nil || t.rcvSpace >= c.cfg.Flow.ReceiveBuffer {
 		return
 	}
@@ -134,8 +145,8 @@ func (c *Conn) affords(n int64) bool {
 // tuneSend lets the send buffer grow with cwnd. It counts memory, of which small
 // writes need more than they have bytes.
 func (c *Conn) tuneSend() {
-	t := c.tune
-	if t == nil || t.sndSpace >= c.cfg.Flow.SendBuffer {
+	space := c.sendLimit()
+	if !c.tunes || space >= c.cfg.Flow.SendBuffer {
 		return
 	}
 	want := 2 * c.cwnd
@@ -143,10 +154,10 @@ func (c *Conn) tuneSend() {
 		want = int64(float64(want) * (float64(c.sq.charged) / float64(queued)))
 	}
 	want = min(want, c.cfg.Flow.SendBuffer)
-	if want > t.sndSpace && c.affords(want-c.sq.charged) {
-		if c.sq.charged >= t.sndSpace && c.sq.charged < want {
+	if want > space && c.affords(want-c.sq.charged) {
+		if c.sq.charged >= space && c.sq.charged < want {
 			c.events |= EventWrite
 		}
-		t.sndSpace = want
+		c.tuning().sndSpace = want
 	}
 }

@@ -35,10 +35,6 @@ type rateState struct {
 	round           uint64
 	roundEnd        uint64 // SND.NXT when the round began
 	last            int64  // bytes per second, of the last valid sample
-
-	// The newest transmission that the present ACK has delivered.
-	newest   txRec
-	hasNewer bool
 }
 
 // initialWindow is IW of RFC 6928, section 2; one segment if a SYN was lost
@@ -61,10 +57,10 @@ func (c *Conn) initialWindow() int64 {
 
 func (c *Conn) env(now clock.Time) *cc.Env {
 	return &cc.Env{
-		Local: c.cfg.Local, Remote: c.cfg.Remote,
+		Local: c.local, Remote: c.remote,
 		MSS: max(c.mss, 1), InitialWindow: c.initialWindow(), Now: now,
 		SRTT: c.rtt.srtt, MinRTT: c.rtt.min, SACK: c.sackOK,
-		Rand: c.cfg.Rand, Trace: func(string, float64) {},
+		Rand: c.rand, Trace: func(string, float64) {},
 	}
 }
 
@@ -81,7 +77,6 @@ func (c *Conn) checkController(now clock.Time) error {
 		c.chooseECN(ctl)
 	}
 	c.mss = mss
-	c.ctlName = c.cfg.Controller.Name()
 	return err
 }
 
@@ -92,7 +87,7 @@ func (c *Conn) startCongestionControl(now clock.Time) {
 		// changed its mind gets the least window rather than a panic.
 		ctl = fixedWindow(c.mss)
 	}
-	c.ctl, c.told, c.lossDetection = ctl, new(controllerEvents), new(lossDetection)
+	c.ctl, c.rand = ctl, nil
 	c.rate.deliveredAt, c.rate.firstSent = now, now
 	c.rate.roundEnd = c.sndNxt
 	c.ecn.end = c.sndNxt
@@ -109,10 +104,18 @@ func (w fixedWindow) Control() cc.Control {
 	return cc.Control{Cwnd: int64(w), Ssthresh: cc.NoThreshold}
 }
 
-// takeControl asks the controller and holds what it says within bounds.
+// maxSaneWindow is beyond what any path holds: a controller that asks for more has
+// lost its reckoning.
+const maxSaneWindow = 1 << 48
+
+// takeControl asks the controller and holds what it says within bounds. What no
+// controller in its senses says is counted.
 func (c *Conn) takeControl() {
 	k := c.ctl.Control()
-	c.control = k
+	if k.Cwnd < c.mss || k.Cwnd > maxSaneWindow || k.Ssthresh < 0 || k.Pacing < 0 || k.Quantum < 0 {
+		c.stats.misruled++
+	}
+	c.control = pace{max(k.Pacing, 0), max(k.Quantum, 0)}
 	c.ssthresh = min(max(k.Ssthresh, c.mss), cc.NoThreshold)
 	if !c.engineLeads() {
 		c.cwnd = max(min(k.Cwnd, c.p.MaxWindow), c.mss)
@@ -151,8 +154,8 @@ func (c *Conn) noteDelivered(now clock.Time, h *wire.TCP, r *txRec, n int64) {
 	c.rackDelivered(now, h, r)
 	c.undoOriginal(r)
 	c.stats.delivered += uint32(c.segmentsIn(n))
-	if !c.rate.hasNewer || r.sentAt > c.rate.newest.sentAt || r.sentAt == c.rate.newest.sentAt && r.end > c.rate.newest.end {
-		c.rate.newest, c.rate.hasNewer = *r, true
+	if !c.hasNewer || r.sentAt > c.newest.sentAt || r.sentAt == c.newest.sentAt && r.end > c.newest.end {
+		c.newest, c.hasNewer = *r, true
 	}
 }
 
@@ -165,11 +168,11 @@ func (c *Conn) rateSample(now clock.Time, n int64) (s cc.RateSample) {
 	if c.rate.appLimitedUntil != 0 && c.rate.delivered > c.rate.appLimitedUntil {
 		c.rate.appLimitedUntil = 0
 	}
-	if !c.rate.hasNewer {
+	if !c.hasNewer {
 		return s
 	}
-	r := &c.rate.newest
-	c.rate.hasNewer = false
+	r := &c.newest
+	c.hasNewer = false
 	c.rate.firstSent = r.sentAt
 	s.PriorDelivered = r.delivered
 	s.Delivered = c.rate.delivered - r.delivered
@@ -198,6 +201,12 @@ func (c *Conn) roundTrip() bool {
 
 // ---- pacing ----
 
+// pace is the part of a cc.Control that is about pacing.
+type pace struct {
+	Pacing  cc.BytesPerSec
+	Quantum int64
+}
+
 // paced reports whether sending has to wait, and arms the timer if so.
 func (c *Conn) paced(now clock.Time) bool {
 	if c.control.Pacing <= 0 || c.paceAt <= now {
@@ -221,7 +230,7 @@ func (c *Conn) notePaced(now clock.Time, n int64) {
 }
 
 // quantum is the largest burst: by default what a millisecond carries.
-func (c *Conn) quantum(k cc.Control) int64 {
+func (c *Conn) quantum(k pace) int64 {
 	if k.Quantum > 0 {
 		return max(k.Quantum, c.mss)
 	}

@@ -12,72 +12,78 @@ import (
 
 // Conn is one connection. It is not safe for concurrent use.
 type Conn struct {
-	// User is whoever holds the connection; the machine does not look at it.
-	User any
+	// User is whoever holds the connection, and Owner who drives it; the machine
+	// does not look at them.
+	User, Owner any
 
-	cfg     Config
-	p       Params
-	state   api.State
-	passive bool
-	v6      bool
-	orphan  bool // nobody holds the connection any more
-	events  Events
-	reason  error // why the connection ended; nil while open and if orderly
-	softErr error
-	tm      timers
+	cfg           *Shared
+	p             *Params
+	rand          interface{ Uint64() uint64 } // until the controller has it
+	local, remote netip.AddrPort
+	reason        error // why the connection ended; nil while open and if orderly
+	softErr       error
+	tm            timers
+	events        Events
+	state         api.State
+	phase         cc.Phase
+	limit         sendLimit
+
+	passive  bool
+	v6       bool
+	orphan   bool // nobody holds the connection any more
+	holdPush bool // more will be written soon: the end of the queue is not the end of a record
 
 	// Send sequence space (RFC 9293, section 3.3.1), unwrapped.
+	finQueued           bool // CLOSE was called: the FIN's sequence number is sq.end
+	finSent             bool
+	override            bool // the override timer has expired
+	announceUp          bool
 	iss, sndUna, sndNxt uint64
 	sndEdge             uint64 // SND.UNA + SND.WND, as last announced
 	sndWl1, sndWl2      uint64
 	maxSndWnd           int64
 	sq                  sendQueue
-	finQueued           bool // CLOSE was called: the FIN's sequence number is sq.end
-	finSent             bool
 	minshall            uint64 // end of the last segment sent that was not full-sized
 	noDelayEnd          uint64 // up to here Nagle's algorithm is off (N2)
 	pushBase            uint64 // end of the last segment sent that emptied the queue
-	override            bool   // the override timer has expired
 	sndUp               uint64 // urgent data end here, if beyond SND.UNA
-	announceUp          bool
 
 	// Receive sequence space.
-	irs, rcvNxt uint64
-	rcvEdge     uint64 // the highest right window edge ever announced
-	synWindow   uint16 // announced by our SYN
-	rcvCreep    int64  // how far rounding has moved it since it last moved in earnest
-	rcvFin      uint64 // sequence number of the peer's FIN, if known
 	hasRcvFin   bool
-	rq          recvQueue
-	ooo         oooQueue
-	rcvCharged  int64
 	readShut    bool // CloseRead: discard
 	eofRead     bool // io.EOF has been returned
 	unreadLost  bool // data came for an orphan: end with a RST
-	rcvUp       uint64
 	hasRcvUp    bool
+	synWindow   uint16 // announced by our SYN
+	irs, rcvNxt uint64
+	rcvEdge     uint64 // the highest right window edge ever announced
+	rcvCreep    int64  // how far rounding has moved it since it last moved in earnest
+	rcvFin      uint64 // sequence number of the peer's FIN, if known
+	rq          recvQueue
+	rcvCharged  int64
+	rcvUp       uint64
+	*holes      // the Shared's empty one while there are none
 
 	// Acknowledgements.
 	ackNow      bool
+	challenged  bool
+	tunes       bool // the buffers begin small; from the end of the handshake on
+	quickAcks   int32
 	ackPending  int64 // bytes received and not acknowledged
 	lastAckSent uint64
 	rcvMSS      int64 // estimate of the peer's segment size
 	lastSegLen  int64
-	quickAcks   int
-	sackRecent  [4]uint64 // a sequence number in each range changed lately, newest first
-	dsack       seqRange  // duplicate to report, if not empty
 	challengeAt clock.Time
-	challenged  bool
 
 	ecn  ecnState
-	tune *tuneState // nil if not wanted, or before the handshake is complete
+	tune *tuneState // from the first data on, if it tunes
 
 	// Options negotiated.
 	sackOK, tsOK, scaleOK bool
-	sndScale, rcvScale    uint8
-	tsRecent              uint32
-	tsRecentAt            clock.Time
 	hasTSRecent           bool
+	sndScale, rcvScale    uint8
+	tsRecent, tsOffset    uint32
+	tsRecentAt            clock.Time
 
 	// Sizes.
 	pathMTU, peerMSS int64
@@ -87,54 +93,41 @@ type Conn struct {
 	// What Poll has to send besides data.
 	synDue   bool
 	rstDue   bool
-	rstSeq   uint32
-	rstAck   uint32
-	rstFlags wire.Flags
 	probeDue bool // zero-window probe
 	kaDue    bool // keepalive probe
+	rstFlags wire.Flags
+	rstSeq   uint32
+	rstAck   uint32
 
 	// Retransmission and congestion control.
-	sb               scoreboard
+	synAmbiguous     bool // the SYN or SYN-ACK was sent more than once, by whatever cause (Karn)
 	rtt              rttState
-	backoff          int
-	retries          int // consecutive expiries without progress
-	synRexmits       int
-	lastTimeout      uint64 // SND.UNA when the RTO last expired
+	backoff          int32
+	retries          int32 // consecutive expiries without progress
+	synRexmits       int32
+	persistBack      int32
 	progressAt       clock.Time
 	ctl              cc.Controller
-	ctlName          string
-	control          cc.Control // what ctl said last
+	control          pace // what ctl said last, besides cwnd and ssthresh
 	cwnd             int64
 	ssthresh         int64
-	phase            cc.Phase
-	recoveryPoint    uint64
 	recover          uint64 // RFC 6582
-	dupAcks          int
-	renoSacked       int64 // without SACK: bytes that duplicate ACKs stand for
-	limitedTx        int64 // sent by limited transmit since the first duplicate ACK
-	rescued          bool
-	rtoRestarted     bool // RFC 6582: on the first partial ACK only
-	forceRexmit      bool // the first retransmission of an episode does not wait for cwnd
-	lossCount        int64
-	prr              prrState
-	*lossDetection   // from the handshake on
+	reo              reordering
+	*lossDetection   // the Shared's idle one while nothing is in flight
 	rate             rateState
-	limit            sendLimit
 	cwndLimited      uint64 // data below were in flight when cwnd was the limit
 	maxFlight        int64
-	persistBack      int
-	lastDataSent     clock.Time
+	lastDataSent     clock.Time // a SYN, at first
 	lastDataReceived clock.Time
 	paceAt           clock.Time
-	told             *controllerEvents // from the handshake on
-	watch            *packetWatch      // nil if the controller does not look at packets
+	watch            *packetWatch // nil if the controller does not look at packets
 
 	// Keepalive.
 	ka keepaliveState
 
 	opened, lastSend, lastRecv clock.Time
 	stats                      connStats
-	tw                         TimeWait
+	tw                         *TimeWait // in TIME-WAIT
 }
 
 // controllerEvents are what the controller is handed, again and again.
@@ -147,37 +140,25 @@ type controllerEvents struct {
 type connStats struct {
 	bytesSent, bytesReceived, bytesRexmit uint64
 	segsSent, segsReceived                uint64
-	rexmits, spurious, dupAcks, timeouts  uint64
-	probes, undone                        uint64
+	rexmits                               uint64
+	dupAcks, timeouts, probes, undone     uint32
+	spurious, misruled                    uint32 // misruled: answers of the controller that were out of bounds
 	dataSent, dataReceived, outOfOrder    uint32 // segments, in 32 bits as tcp_info has them
 	delivered, deliveredCE, reordered     uint32
 }
 
 // newConn makes what active and passive connections have in common.
 func newConn(now clock.Time, cfg *Config) *Conn {
-	c := &Conn{User: cfg.User, cfg: *cfg, opened: now, lastRecv: now}
-	if cfg.Params != nil {
-		c.p = cfg.Params.WithDefaults()
-	} else {
-		c.p = DefaultParams()
+	sh := cfg.Shared
+	if sh == nil {
+		sh = NewShared(cfg)
 	}
-	if c.cfg.Counters == nil {
-		c.cfg.Counters = new(Counters)
+	c := &Conn{
+		User: cfg.User, cfg: sh, p: sh.params, rand: cfg.Rand, local: cfg.Local, remote: cfg.Remote, tsOffset: cfg.TSOffset,
+		opened: now, lastRecv: now, lossDetection: &sh.idle, holes: &sh.whole,
 	}
-	f := &c.cfg.Flow
-	if f.SendBuffer <= 0 {
-		f.SendBuffer = defaultBuffer
-	}
-	if f.ReceiveBuffer <= 0 {
-		f.ReceiveBuffer = defaultBuffer
-	}
-	if f.TTL == 0 {
-		f.TTL = defaultTTL
-	}
+	f := &sh.Flow
 	c.v6 = cfg.Remote.Addr().Is6() && !cfg.Remote.Addr().Is4In6()
-	if c.cfg.LinkMTU <= 0 {
-		c.cfg.LinkMTU = 1500
-	}
 	c.pathMTU = c.cfg.LinkMTU
 	if cfg.PathMTU > 0 {
 		c.pathMTU = min(cfg.PathMTU, c.cfg.LinkMTU)
@@ -186,7 +167,6 @@ func newConn(now clock.Time, cfg *Config) *Conn {
 	c.iss = seqBase | uint64(cfg.ISS)
 	c.sndUna, c.sndNxt = c.iss, c.iss
 	c.sndUp, c.minshall, c.noDelayEnd, c.recover = c.iss, c.iss, c.iss, c.iss
-	c.lastTimeout = 0
 	c.sq.end = c.iss + 1
 	c.announcedMSS = c.ourMSS()
 	c.rtt.init(c.p.RTOInitial)
@@ -201,8 +181,8 @@ func newConn(now clock.Time, cfg *Config) *Conn {
 }
 
 // Local and Remote are the two ends.
-func (c *Conn) Local() netip.AddrPort  { return c.cfg.Local }
-func (c *Conn) Remote() netip.AddrPort { return c.cfg.Remote }
+func (c *Conn) Local() netip.AddrPort  { return c.local }
+func (c *Conn) Remote() netip.AddrPort { return c.remote }
 
 // Passive reports whether the connection was opened by the peer.
 func (c *Conn) Passive() bool { return c.passive }
@@ -287,7 +267,7 @@ func (c *Conn) releaseSend() {
 	if n := c.sq.clear(); n > 0 && c.cfg.Budget != nil {
 		c.cfg.Budget.Release(n)
 	}
-	c.sb.clear()
+	c.restLosses()
 }
 
 func (c *Conn) releaseReceive() {

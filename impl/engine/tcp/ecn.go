@@ -163,7 +163,7 @@ func (c *Conn) pollPriorAck(now clock.Time, out *Out) bool {
 			continue
 		}
 		h := &out.TCP
-		h.SrcPort, h.DstPort = c.cfg.Local.Port(), c.cfg.Remote.Port()
+		h.SrcPort, h.DstPort = c.local.Port(), c.remote.Port()
 		h.Seq, h.Ack, h.Flags = uint32(c.sndNxt), uint32(p.ack), wire.ACK
 		if p.echo {
 			h.Flags |= wire.ECE
@@ -227,6 +227,7 @@ func (c *Conn) ecnCongestion(now clock.Time, cum, delivered, inFlight int64) {
 		}
 		return
 	}
+	c.watchLosses()
 	c.phase = cc.CWR
 	c.recoveryPoint = c.sndNxt
 	c.undo = undoState{}

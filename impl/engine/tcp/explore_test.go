@@ -183,7 +183,26 @@ func (w *world) clone() *world {
 // nothing.
 func (c *Conn) clone(b *testBudget) *Conn {
 	d := *c
-	d.cfg.Budget = b
+	sh := c.cfg.withFlow(&c.cfg.Flow)
+	sh.Budget = b
+	d.share(sh)
+	if d.lossDetection != &sh.idle {
+		l := *c.lossDetection
+		l.rack.resent, l.rack.head = slices.Clone(l.rack.resent[l.rack.head:]), 0
+		l.sb.recs, l.sb.head = slices.Clone(c.sb.recs[c.sb.head:]), 0
+		l.sb.ranges = slices.Clone(c.sb.ranges)
+		d.lossDetection = &l
+	}
+	if d.holes != &sh.whole {
+		h := *c.holes
+		d.holes = &h
+		d.ooo.segs, d.ooo.ranges = slices.Clone(c.ooo.segs), slices.Clone(c.ooo.ranges)
+	}
+	if c.tw != nil {
+		t := *c.tw
+		t.shared = sh
+		d.tw = &t
+	}
 	d.sq.bufs, d.sq.head = slices.Clone(c.sq.bufs[c.sq.head:]), 0
 	for i := range d.sq.bufs {
 		b := &d.sq.bufs[i].b
@@ -194,24 +213,13 @@ func (c *Conn) clone(b *testBudget) *Conn {
 	for i := range d.rq.bufs {
 		page(&d.rq.bufs[i])
 	}
-	d.ooo.segs, d.ooo.ranges = slices.Clone(c.ooo.segs), slices.Clone(c.ooo.ranges)
 	for i := range d.ooo.segs {
 		page(&d.ooo.segs[i].rcvBuf)
 	}
-	d.sb.recs, d.sb.head = slices.Clone(c.sb.recs[c.sb.head:]), 0
-	d.sb.ranges = slices.Clone(c.sb.ranges)
 	d.ecn.prior = slices.Clone(c.ecn.prior)
 	if c.tune != nil {
 		t := *c.tune
 		d.tune = &t
-	}
-	if c.lossDetection != nil {
-		l := *c.lossDetection
-		l.rack.resent, l.rack.head = slices.Clone(l.rack.resent[l.rack.head:]), 0
-		d.lossDetection = &l
-	}
-	if c.told != nil {
-		d.told = new(controllerEvents)
 	}
 	return &d
 }
@@ -789,7 +797,7 @@ func (e *explorer) report(w *world, tail []move) {
 // part.
 
 var unhashed = map[string]bool{
-	"User": true, "cfg": true, "events": true, "stats": true, "rate": true, "told": true, "watch": true, "ctl": true, "ctlName": true,
+	"User": true, "Owner": true, "p": true, "rand": true, "shared": true, "local": true, "remote": true, "cfg": true, "events": true, "stats": true, "rate": true, "told": true, "watch": true, "ctl": true, "ctlName": true,
 	"control": true, "opened": true, "lastSend": true, "softErr": true, "onLost": true, "counters": true, "last": true,
 }
 
@@ -942,7 +950,7 @@ func (w *world) hash() uint64 {
 // TestCloneSharesNothing: that what happens to a copy happens to it alone is what the
 // search stands on.
 func TestCloneSharesNothing(t *testing.T) {
-	shared := map[string]bool{"User": true, "cfg": true, "ctl": true, "counters": true, "reason": true, "softErr": true, "onLost": true, "Like": true, "watch": true, "b": true}
+	shared := map[string]bool{"User": true, "Owner": true, "cfg": true, "p": true, "rand": true, "ctl": true, "counters": true, "reason": true, "softErr": true, "onLost": true, "Like": true, "watch": true, "b": true, "z": true}
 	var compare func(path string, a, b reflect.Value)
 	compare = func(path string, a, b reflect.Value) {
 		switch a.Kind() {

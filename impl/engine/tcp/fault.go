@@ -1,6 +1,34 @@
 package tcp
 
+import (
+	"github.com/sluicenet/sluice/impl/engine/fault"
+	"github.com/sluicenet/sluice/impl/engine/wire"
+)
+
 // What faults need and nothing else does: see package fault.
+
+// misreadSyn changes what is read of the options of a SYN.
+func misreadSyn(o *wire.TCPOptions) {
+	if fault.On("mss-ignored") {
+		o.HasMSS, o.MSS = true, 1460
+	}
+	if fault.On("options-of-syn-not-required") {
+		o.SACKPermitted, o.HasTimestamps, o.HasWindowScale = true, true, true
+	}
+	if fault.On("sack-without-permission") {
+		o.SACKPermitted = true
+	}
+	if fault.On("ts-unasked") {
+		o.HasTimestamps = true
+	}
+}
+
+func (p *Params) minMSS() int64 {
+	if fault.On("mss-tiny-obeyed") {
+		return 1
+	}
+	return p.MinMSS
+}
 
 // first returns how many bytes the first buffer has from seq on.
 func (q *sendQueue) first(seq uint64) int64 {

@@ -23,7 +23,8 @@ func NewActive(now clock.Time, cfg *Config) (*Conn, error) {
 
 // NewPassive returns a connection in SYN-RECEIVED that comes from LISTEN and
 // remembers that (MUST-11). syn is the SYN received, the payload of which is
-// released: the peer will send it again (RFC 9293, section 3.10.7.2).
+// released: the peer will send it again (RFC 9293, section 3.10.7.2). A host that
+// is not to hold a Conn for every SYN has a Responder instead.
 func NewPassive(now clock.Time, cfg *Config, syn *Segment) (*Conn, error) {
 	defer releasePayload(syn)
 	c := newConn(now, cfg)
@@ -41,10 +42,6 @@ func NewPassive(now clock.Time, cfg *Config, syn *Segment) (*Conn, error) {
 	return c, nil
 }
 
-// maxSynAcks bounds what one SYN from an unverified address can make us send
-// (RFC 4987).
-const maxSynAcks = 6
-
 // takeSyn takes in the peer's SYN: its sequence number and its options.
 func (c *Conn) takeSyn(now clock.Time, s *Segment) {
 	c.irs = seqBase | uint64(s.TCP.Seq)
@@ -54,18 +51,7 @@ func (c *Conn) takeSyn(now clock.Time, s *Segment) {
 	c.rcvEdge = max(c.rcvEdge, c.rcvNxt)
 	c.rcvMSS = 0
 	o := &s.TCP.Options
-	if fault.On("mss-ignored") {
-		o.HasMSS, o.MSS = true, 1460
-	}
-	if fault.On("options-of-syn-not-required") {
-		o.SACKPermitted, o.HasTimestamps, o.HasWindowScale = true, true, true
-	}
-	if fault.On("sack-without-permission") {
-		o.SACKPermitted = true
-	}
-	if fault.On("ts-unasked") {
-		o.HasTimestamps = true
-	}
+	misreadSyn(o)
 	c.sackOK = c.sackOK && o.SACKPermitted
 	if c.tsOK = c.tsOK && o.HasTimestamps; c.tsOK {
 		c.tsRecent, c.tsRecentAt, c.hasTSRecent = o.TSval, now, true
@@ -95,11 +81,8 @@ func (c *Conn) takeSyn(now clock.Time, s *Segment) {
 	if fault.On("mss-default-large") {
 		c.peerMSS = 1400
 	}
-	if fault.On("mss-tiny-obeyed") {
-		c.p.MinMSS = 1
-	}
 	if o.HasMSS {
-		c.peerMSS = max(int64(o.MSS), c.p.MinMSS)
+		c.peerMSS = max(int64(o.MSS), c.p.minMSS())
 	}
 	c.updateMSS()
 	c.sndEdge = c.sndUna + uint64(s.TCP.Window)
@@ -189,11 +172,11 @@ func (c *Conn) segmentSynSent(now clock.Time, s *Segment) {
 // synSample takes the RTT of the handshake (Karn: not of a SYN sent twice,
 // unless timestamps tell).
 func (c *Conn) synSample(now clock.Time, h *wire.TCP) {
-	if c.synRexmits == 0 || fault.On("karn-ignored") {
-		c.rtt.sample(now, now.Sub(c.lastSend), 1, &c.p)
+	if c.synRexmits == 0 && !c.synAmbiguous || fault.On("karn-ignored") {
+		c.rtt.sample(now, now.Sub(c.lastDataSent), 1, c.p)
 	} else if c.tsOK && h.Options.HasTimestamps {
 		if d, ok := c.tsSample(now, h.Options.TSecr); ok {
-			c.rtt.sample(now, d, 1, &c.p)
+			c.rtt.sample(now, d, 1, c.p)
 		}
 	}
 }
@@ -207,7 +190,9 @@ func (c *Conn) pollSyn(now clock.Time, out *Out) {
 	}
 	first := c.sndNxt == c.iss
 	c.sndNxt = c.iss + 1
+	c.lastDataSent = now
 	if !first {
+		c.synAmbiguous = true
 		c.stats.rexmits++
 		c.cfg.Counters.Retransmits++
 	}
@@ -238,22 +223,19 @@ func (c *Conn) onSynTimeout(now clock.Time) {
 	}
 	limit := c.p.Like.SynRetries
 	if c.passive {
-		limit = maxSynAcks - 1
-		if c.p.Like.SynAckRetries > 0 {
-			limit = c.p.Like.SynAckRetries
-		}
+		limit = c.p.maxSynAcks() - 1
 	}
-	if limit > 0 && c.synRexmits >= limit {
+	if limit > 0 && int(c.synRexmits) >= limit {
 		c.end(api.ErrTimeout)
 		return
 	}
 	c.synRexmits++
-	if c.passive || c.synRexmits > c.p.Like.SynLinear {
+	if c.passive || int(c.synRexmits) > c.p.Like.SynLinear {
 		c.backoff++
 	}
 	c.stats.timeouts++
 	c.synDue = true
-	c.noteR1(c.synRexmits)
+	c.noteR1(int(c.synRexmits))
 }
 
 // segmentSynReceivedAck is the fifth check of section 3.10.7.4 in SYN-RECEIVED.

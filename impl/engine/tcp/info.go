@@ -11,20 +11,20 @@ import (
 func (c *Conn) Info(now clock.Time) api.Info {
 	f := &c.cfg.Flow
 	i := api.Info{
-		State: c.state, Src: c.cfg.Local, Dst: c.cfg.Remote, Congestion: c.ctlName,
+		State: c.state, Src: c.local, Dst: c.remote, Congestion: c.cfg.name,
 		Cwnd:     c.cwnd,
 		InFlight: c.pipe(), SendWindow: c.sndWnd(), RecvWindow: max(0, c.rcvWnd()),
 		SendQueue:    int64(c.sq.end - min(max(c.sndUna, c.iss+1), c.sq.end)),
 		ReceiveQueue: c.rq.size, OutOfOrder: c.ooo.bytes, Memory: c.sq.charged + c.rcvCharged,
-		SRTT: c.rtt.srtt, RTTVar: c.rtt.rttvar, MinRTT: c.rtt.min, RTO: c.currentRTO(), Backoff: c.backoff,
+		SRTT: c.rtt.srtt, RTTVar: c.rtt.rttvar, MinRTT: c.rtt.min, RTO: c.currentRTO(), Backoff: int(c.backoff),
 		SendMSS: c.mss, RecvMSS: c.announcedMSS, PathMTU: c.pathMTU,
 		SendWindowScale: -1, RecvWindowScale: -1,
 		SACK: c.sackOK, Timestamps: c.tsOK, ECN: c.ecn.ok,
 		BytesSent: c.stats.bytesSent, BytesReceived: c.stats.bytesReceived,
 		BytesRetransmitted: c.stats.bytesRexmit, BytesAcked: c.Acked(),
 		SegmentsSent: c.stats.segsSent, SegmentsReceived: c.stats.segsReceived,
-		Retransmits: c.stats.rexmits, SpuriousRetransmits: c.stats.spurious,
-		DupAcks: c.stats.dupAcks, Timeouts: c.stats.timeouts,
+		Retransmits: c.stats.rexmits, SpuriousRetransmits: uint64(c.stats.spurious),
+		DupAcks: uint64(c.stats.dupAcks), Timeouts: uint64(c.stats.timeouts),
 		DeliveryRate:    c.rate.last,
 		UrgentPending:   c.urgentPending(),
 		KeepaliveProbes: c.ka.sent, SoftError: c.softErr,
@@ -74,15 +74,16 @@ func (c *Conn) segmentInfo(i *api.Info) {
 	}
 	i.SackedSegments += int64(c.segmentsIn(c.renoSacked))
 	if c.state == api.StateSynSent || c.state == api.StateSynReceived {
-		i.UnackedSegments, i.Retries = int64(c.sndNxt-c.sndUna), c.synRexmits
+		i.UnackedSegments, i.Retries = int64(c.sndNxt-c.sndUna), int(c.synRexmits)
 	} else {
-		i.Retries = c.retries
+		i.Retries = int(c.retries)
 	}
 	i.NotSent = c.unsent()
 	if c.ctl != nil {
 		i.CongestionState = phaseNames[c.phase]
 	}
-	i.Probes = c.stats.probes
+	i.Probes = uint64(c.stats.probes)
+	i.ControllerFaults = uint64(c.stats.misruled)
 	i.DataSegmentsSent, i.DataSegmentsReceived = uint64(c.stats.dataSent), uint64(c.stats.dataReceived)
 	i.DeliveredSegments, i.DeliveredCE = uint64(c.stats.delivered), uint64(c.stats.deliveredCE)
 	i.OutOfOrderSegments, i.ReorderingSeen = uint64(c.stats.outOfOrder), uint64(c.stats.reordered)

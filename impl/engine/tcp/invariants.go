@@ -3,6 +3,7 @@ package tcp
 import (
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
@@ -144,6 +145,12 @@ func (c *Conn) checkBooks() (err error) {
 		if err == nil {
 			err = fmt.Errorf(format, args...)
 		}
+	}
+	if k := &c.cfg.idle; !reflect.ValueOf(k).Elem().IsZero() {
+		bug("something was written where nothing is in flight: %+v", *k)
+	}
+	if h := &c.cfg.whole; !reflect.ValueOf(h).Elem().IsZero() {
+		bug("something was written where nothing is missing: %+v", *h)
 	}
 	if c.sndUna > c.sndNxt {
 		bug("SND.UNA %d beyond SND.NXT %d", c.sndUna, c.sndNxt)

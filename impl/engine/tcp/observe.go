@@ -8,7 +8,8 @@ import (
 // packetWatch tells a controller of single packets, if it wants to know.
 type packetWatch struct {
 	o      cc.PacketObserver
-	packet cc.SentPacket // reused
+	lost   func(r *txRec) // for the scoreboard
+	packet cc.SentPacket  // reused
 
 	// What is being done: when, and what has been delivered that the totals do
 	// not have yet.
@@ -22,8 +23,7 @@ type packetWatch struct {
 // watchPackets is called once the connection has its controller.
 func (c *Conn) watchPackets() {
 	if o, ok := c.ctl.(cc.PacketObserver); ok {
-		c.watch = &packetWatch{o: o}
-		c.sb.onLost = c.packetLost
+		c.watch = &packetWatch{o: o, lost: c.packetLost}
 	}
 }
 

@@ -23,6 +23,9 @@ func DefaultParams() Params {
 
 // WithDefaults returns p with its zero fields replaced by those of DefaultParams.
 func (p Params) WithDefaults() Params {
+	if p.complete {
+		return p
+	}
 	d := DefaultParams()
 	for _, f := range []struct{ v, def *time.Duration }{
 		{&p.RTOInitial, &d.RTOInitial}, {&p.RTOMin, &d.RTOMin}, {&p.RTOMax, &d.RTOMax},
@@ -46,6 +49,7 @@ func (p Params) WithDefaults() Params {
 	if p.Like == nil {
 		p.Like = d.Like
 	}
+	p.complete = true
 	p.RTOMax = max(p.RTOMax, p.RTOMin)
 	p.DelayedAck = min(p.DelayedAck, maxDelayedAck)
 	return p

@@ -19,7 +19,7 @@ func (c *Conn) onPersistTimeout(now clock.Time) {
 	if !c.persisting() {
 		return
 	}
-	if c.orphan && c.persistBack >= c.p.OrphanRetries {
+	if c.orphan && int(c.persistBack) >= c.p.OrphanRetries {
 		c.giveUp(api.ErrTimeout)
 		return
 	}
@@ -39,7 +39,7 @@ func (c *Conn) onPersistTimeout(now clock.Time) {
 // armPersist starts the timer while the window is closed.
 func (c *Conn) armPersist(now clock.Time) {
 	if !c.tm.armed(tmPersist) && !c.probeDue {
-		d := max(c.backedOff(c.rtt.rto, c.persistBack), c.p.Like.PersistMin)
+		d := max(c.backedOff(c.rtt.rto, int(c.persistBack)), c.p.Like.PersistMin)
 		if c.p.Like.PersistMax > 0 {
 			d = min(d, c.p.Like.PersistMax)
 		}

@@ -26,13 +26,7 @@ type rackState struct {
 	end    uint64        // RACK.end_seq
 	rtt    time.Duration // RACK.rtt
 
-	fack      uint64 // highest sequence number delivered (RACK.fack)
-	reordered bool   // reordering has been seen
-
-	mult       int64  // RACK.reo_wnd_mult
-	persist    int    // RACK.reo_wnd_persist
-	dsackRound uint64 // SND.NXT when mult last grew, or 0
-	dsack      bool   // the present ACK reports a duplicate
+	fack uint64 // highest sequence number delivered (RACK.fack)
 
 	// Retransmissions in the order in which they were sent. Records that were
 	// sent once are in that order anyway.
@@ -45,16 +39,13 @@ type resentRec struct {
 	sentAt     clock.Time
 }
 
-// lossDetection is what RFC 8985 and undoing need. It is allocated when the
-// handshake is complete.
-type lossDetection struct {
-	rack rackState
-	tlp  tlpState
-	undo undoState
-
-	peak     int64  // most in flight in this window and the one before, for HalfUsedGrows
-	peakEnd  uint64 // SND.NXT when that began
-	holdPush bool   // more will be written soon: the end of the queue is not the end of a record
+// reordering is what RACK has learnt about the path.
+type reordering struct {
+	reordered  bool   // reordering has been seen
+	dsack      bool   // the present ACK reports a duplicate
+	mult       uint8  // RACK.reo_wnd_mult
+	persist    uint8  // RACK.reo_wnd_persist
+	dsackRound uint64 // SND.NXT when mult last grew, or 0
 }
 
 // useRACK reports whether RACK detects losses here.
@@ -79,7 +70,7 @@ func (c *Conn) rackDelivered(now clock.Time, h *wire.TCP, r *txRec) {
 	case r.end > k.fack:
 		k.fack = r.end
 	case r.end < k.fack && r.flags&recEverRexmit == 0:
-		k.reordered = true
+		c.reo.reordered = true
 		c.stats.reordered++
 	}
 	rtt := now.Sub(r.sentAt)
@@ -105,7 +96,7 @@ func (c *Conn) rackDelivered(now clock.Time, h *wire.TCP, r *txRec) {
 
 // rackReoWnd is the reordering window (RFC 8985, section 6.2, step 4).
 func (c *Conn) rackReoWnd() time.Duration {
-	k := &c.rack
+	k := &c.reo
 	if fault.On("rack-no-reordering-window") {
 		return 0
 	}
@@ -124,7 +115,7 @@ func (c *Conn) rackReoWnd() time.Duration {
 // rackDuplicates lets the reordering window grow by reports of duplicates, at
 // most once a round trip (section 6.2, step 4).
 func (c *Conn) rackDuplicates() {
-	k := &c.rack
+	k := &c.reo
 	if k.dsackRound != 0 && c.sndUna >= k.dsackRound {
 		k.dsackRound = 0
 	}
@@ -137,7 +128,7 @@ func (c *Conn) rackDuplicates() {
 
 // rackLeave is called at the end of each recovery.
 func (c *Conn) rackLeave() {
-	k := &c.rack
+	k := &c.reo
 	if k.persist > 0 {
 		if k.persist--; k.persist == 0 {
 			k.mult = 1
@@ -275,7 +266,6 @@ func (c *Conn) onReorderTimeout(now clock.Time) {
 	}
 	c.rate.lost += lost
 	if c.phase == cc.Recovery || c.phase == cc.Loss {
-		c.lossCount += lost
 		return
 	}
 	c.beginRecovery(now, lost, inFlight, 0)

@@ -52,8 +52,8 @@ func TestRACKReorderingWindow(t *testing.T) {
 	}
 	s.now = s.now.Add(5 * time.Millisecond)
 	s.recv(fACK, 1, at(2)) // it was only late
-	if s.c.phase != cc.Open || len(f.last.congs) != 0 || !s.c.rack.reordered {
-		t.Errorf("phase %v, %d congestions, reordered %v", s.c.phase, len(f.last.congs), s.c.rack.reordered)
+	if s.c.phase != cc.Open || len(f.last.congs) != 0 || !s.c.reo.reordered {
+		t.Errorf("phase %v, %d congestions, reordered %v", s.c.phase, len(f.last.congs), s.c.reo.reordered)
 	}
 	// The next time it is lost, and a quarter of the RTT tells.
 	s.recv(fACK, 1, at(2), s.sack(at(3), at(4)))

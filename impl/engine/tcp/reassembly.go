@@ -198,6 +198,7 @@ func (q *oooQueue) end() uint64 {
 // insertOOO queues the bytes of b from seq on, those which are new. It takes b,
 // and reports whether all of them are queued now.
 func (c *Conn) insertOOO(seq uint64, b api.Buffer) bool {
+	c.keepHoles()
 	q := &c.ooo
 	for {
 		// Skip what is there.

@@ -24,7 +24,7 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 		lost        int64
 		rtt         = time.Duration(-1)
 	)
-	c.rack.dsack = false
+	c.reo.dsack = false
 	if ack < c.sndUna {
 		// An old ACK. Its SACK blocks may still tell of a duplicate.
 		c.takeSack(now, h, ack, &sacked)
@@ -102,7 +102,7 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 	}
 	if delivered > 0 {
 		c.rate.lost += lost
-		e := &c.told.ack
+		e := &c.cfg.told.ack
 		*e = cc.AckEvent{
 			Now: now, Phase: c.phase,
 			CumAcked: cum, Sacked: sacked, Delivered: delivered, Lost: lost,
@@ -222,7 +222,7 @@ func (c *Conn) ackBytes(now clock.Time, h *wire.TCP, ack uint64) (fresh int64, r
 	}
 	if rtt >= 0 {
 		flight := int64(c.sndNxt-c.sndUna) + fresh
-		c.rtt.sample(now, rtt, (flight+2*c.mss-1)/(2*c.mss), &c.p)
+		c.rtt.sample(now, rtt, (flight+2*c.mss-1)/(2*c.mss), c.p)
 		rtt = c.rtt.last
 		c.backoff = 0
 	}
@@ -252,10 +252,10 @@ func (c *Conn) takeSack(now clock.Time, h *wire.TCP, ack uint64, sacked *int64) 
 		if i == 0 && (b.end <= ack || o.SACKCount > 1 && c.encloses(&o.SACK[1], b)) {
 			// RFC 2883, section 4: a duplicate, below the ACK or within the next
 			// block. It tells of needless retransmissions and of nothing else.
-			if c.stats.rexmits > c.stats.spurious {
+			if c.stats.rexmits > uint64(c.stats.spurious) {
 				c.stats.spurious++
 			}
-			c.rack.dsack = true
+			c.reo.dsack = true
 			c.undoDuplicate(b)
 			continue
 		}
@@ -355,7 +355,6 @@ func (c *Conn) detectLoss(now clock.Time, cum, sacked, delivered int64) (lost in
 			lost += c.loseHead()
 			c.forceRexmit = true
 		}
-		c.lossCount += lost
 	case cc.Loss:
 		// RFC 6675, section 5.1: no new episode before RecoveryPoint. But what
 		// was sent since may be lost as well.
@@ -419,7 +418,6 @@ func (c *Conn) beginRecovery(now clock.Time, lost, inFlight, delivered int64) {
 	}
 	c.tlp = tlpState{}
 	c.tm.stop(tmProbe)
-	c.lossCount = lost
 	c.phase = cc.Recovery
 	c.recoveryPoint, c.recover = c.sndNxt, c.sndNxt
 	c.rescued, c.rtoRestarted = false, false
@@ -460,11 +458,11 @@ func (c *Conn) congested(now clock.Time, kind cc.CongestionKind, lost, flight, i
 		c.takeControl()
 		return
 	}
-	c.told.cong = cc.CongestionEvent{
+	c.cfg.told.cong = cc.CongestionEvent{
 		Now: now, Kind: kind, Lost: lost, FlightSize: flight,
 		InFlight: inFlight, SndNxt: c.sndNxt, Repeat: repeat,
 	}
-	c.ctl.OnCongestion(&c.told.cong)
+	c.ctl.OnCongestion(&c.cfg.told.cong)
 	c.maxFlight = flight
 	c.ecnReduced()
 	c.takeControl()
@@ -556,6 +554,9 @@ func (c *Conn) afterAck(now clock.Time, cum int64) {
 		c.tm.stop(tmPersist)
 	}
 	c.armProbe(now)
+	if c.sndUna == c.sndNxt {
+		c.restIfQuiet()
+	}
 	if !c.waiting() {
 		c.tm.stop(tmUser)
 	}
@@ -606,7 +607,7 @@ func (c *Conn) onRetransmitTimeout(now clock.Time) {
 		c.armPersist(now)
 		return
 	}
-	if c.orphan && c.retries >= c.p.OrphanRetries || c.p.Like.Retries > 0 && c.retries >= c.p.Like.Retries {
+	if c.orphan && int(c.retries) >= c.p.OrphanRetries || c.p.Like.Retries > 0 && int(c.retries) >= c.p.Like.Retries {
 		c.giveUp(api.ErrTimeout)
 		return
 	}
@@ -616,7 +617,7 @@ func (c *Conn) onRetransmitTimeout(now clock.Time) {
 	if !fault.On("backoff-off") {
 		c.backoff++ // (5.5)
 	}
-	c.noteR1(c.retries)
+	c.noteR1(int(c.retries))
 
 	flight, inFlight := c.flightSize(), c.pipe()
 	// RFC 2018, section 8: the receiver may have discarded what it reported. It

@@ -87,7 +87,7 @@ func (r *rttState) sample(now clock.Time, m time.Duration, expected int64, p *Pa
 }
 
 // currentRTO returns the RTO with backoff (5.5).
-func (c *Conn) currentRTO() time.Duration { return c.backedOff(c.rtt.rto, c.backoff) }
+func (c *Conn) currentRTO() time.Duration { return c.backedOff(c.rtt.rto, int(c.backoff)) }
 
 func (c *Conn) backedOff(d time.Duration, n int) time.Duration {
 	for ; n > 0 && d < c.p.RTOMax; n-- {
@@ -102,18 +102,20 @@ func (c *Conn) backedOff(d time.Duration, n int) time.Duration {
 
 // tsNow is the timestamp clock: milliseconds with a secret offset
 // (RFC 7323, section 5.4).
-func (c *Conn) tsNow(now clock.Time) uint32 {
+func (c *Conn) tsNow(now clock.Time) uint32 { return timestamp(now, c.tsOffset) }
+
+func timestamp(now clock.Time, offset uint32) uint32 {
 	switch {
 	case fault.On("ts-clock-still"):
-		return c.cfg.TSOffset
+		return offset
 	case fault.On("ts-clock-too-fast"):
-		return uint32(uint64(now)/uint64(time.Microsecond)) + c.cfg.TSOffset
+		return uint32(uint64(now)/uint64(time.Microsecond)) + offset
 	case fault.On("ts-clock-too-slow"):
-		return uint32(uint64(now)/uint64(5*time.Second)) + c.cfg.TSOffset
+		return uint32(uint64(now)/uint64(5*time.Second)) + offset
 	case fault.On("ts-without-offset"):
-		return uint32(uint64(now) / uint64(time.Millisecond))
+		offset = 0
 	}
-	return uint32(uint64(now)/uint64(time.Millisecond)) + c.cfg.TSOffset
+	return uint32(uint64(now)/uint64(time.Millisecond)) + offset
 }
 
 // tsSample returns the round-trip time that an echoed timestamp shows.

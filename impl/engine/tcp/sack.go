@@ -29,6 +29,7 @@ func (c *Conn) noteSackRange(seq uint64) {
 // noteDuplicate remembers that [start, end) came twice (RFC 2883).
 func (c *Conn) noteDuplicate(start, end uint64) {
 	if c.sackOK && !c.p.Like.NoDSACK && start < end {
+		c.keepHoles()
 		c.dsack = seqRange{start, end}
 	}
 }

@@ -65,7 +65,7 @@ func (c *Conn) Poll(now clock.Time, out *Out) bool {
 // acknowledgement, window and options.
 func (c *Conn) header(now clock.Time, out *Out, seq uint64, flags wire.Flags) {
 	h := &out.TCP
-	h.SrcPort, h.DstPort = c.cfg.Local.Port(), c.cfg.Remote.Port()
+	h.SrcPort, h.DstPort = c.local.Port(), c.remote.Port()
 	h.Seq, h.Flags = uint32(seq), flags
 	h.Window = c.windowField(flags)
 	if fault.On("mss-on-data") && flags&wire.SYN == 0 {
@@ -86,6 +86,7 @@ func (c *Conn) header(now clock.Time, out *Out, seq uint64, flags wire.Flags) {
 		}
 		c.lastAckSent = c.rcvNxt
 		c.ackNow, c.ackPending, c.dsack = false, 0, seqRange{}
+		c.dropHoles()
 		c.tm.stop(tmDelack)
 	}
 	out.TTL, out.DSCP = c.cfg.Flow.TTL, c.cfg.Flow.DSCP
@@ -103,7 +104,7 @@ func (c *Conn) header(now clock.Time, out *Out, seq uint64, flags wire.Flags) {
 func (c *Conn) pollReset(now clock.Time, out *Out) {
 	c.rstDue = false
 	out.TCP = wire.TCP{
-		SrcPort: c.cfg.Local.Port(), DstPort: c.cfg.Remote.Port(),
+		SrcPort: c.local.Port(), DstPort: c.remote.Port(),
 		Seq: c.rstSeq, Ack: c.rstAck, Flags: c.rstFlags,
 	}
 	if fault.On("abort-without-reset") {
@@ -302,6 +303,7 @@ func (c *Conn) burst(size int64) int64 {
 
 func (c *Conn) sendNew(now clock.Time, out *Out, n, size int64, fin bool) {
 	c.restartAfterIdle(now)
+	c.watchLosses()
 	if c.p.Like.Interactive && n > 0 && now.Sub(c.lastDataReceived) < c.p.DelayedAck && c.stats.dataReceived > 0 {
 		c.quickAcks = 0
 	}
@@ -507,6 +509,7 @@ func (c *Conn) pollProbe(now clock.Time, out *Out) {
 	c.urgentField(&out.TCP, seq)
 	c.payload(out, seq, data, 1)
 	if c.sndUna == c.sndNxt {
+		c.watchLosses()
 		r := txRec{start: seq, end: seq + 1, flags: recEverRexmit} // no RTT sample
 		c.stampSend(now, &r)
 		c.sb.push(r)

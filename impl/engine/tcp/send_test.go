@@ -650,8 +650,39 @@ func TestControllerClamp(t *testing.T) {
 		if c := s.c.Info(s.now).Cwnd; c < 1460 || c > 20_000 {
 			t.Errorf("cwnd %d", c)
 		}
+		if n := s.c.Info(s.now).ControllerFaults; n == 0 {
+			t.Errorf("a window of %d is not counted", w)
+		}
+		s.write(3000) // and it goes on
+		s.want(fACK, 1, 1, 1460)
+	}
+	// So are the other things that it says, and nothing that makes sense.
+	for _, k := range []cc.Control{
+		{Cwnd: 10_000, Ssthresh: -1},
+		{Cwnd: 10_000, Ssthresh: 10_000, Pacing: -1},
+		{Cwnd: 10_000, Ssthresh: 10_000, Quantum: -1},
+		{Cwnd: 1460, Ssthresh: cc.NoThreshold, Pacing: 1e6, Quantum: 3000},
+		{Cwnd: 1 << 30, Ssthresh: 1},
+	} {
+		s := scriptConfig{synOpts: mssOnly, cc: ruler(k)}.open(t)
+		s.write(3000)
+		s.want(fACK, 1, 1, 1460)
+		s.recv(fACK, 1, 1461)
+		wrong := k.Ssthresh < 0 || k.Pacing < 0 || k.Quantum < 0
+		if i := s.c.Info(s.now); (i.ControllerFaults > 0) != wrong || i.PacingRate < 0 || i.Ssthresh < 0 {
+			t.Errorf("%+v: %d counted, pacing %d, ssthresh %d", k, i.ControllerFaults, i.PacingRate, i.Ssthresh)
+		}
 	}
 }
+
+// ruler is a controller that always says the same.
+type ruler cc.Control
+
+func (ruler) Name() string                                 { return "ruler" }
+func (r ruler) New(*cc.Env, string) (cc.Controller, error) { return r, nil }
+func (ruler) OnAck(*cc.AckEvent)                           {}
+func (ruler) OnCongestion(*cc.CongestionEvent)             {}
+func (r ruler) Control() cc.Control                        { return cc.Control(r) }
 
 type nonsense int64
 

@@ -11,11 +11,9 @@ import (
 
 // TimeWait is what remains of a connection in TIME-WAIT: a small record.
 type TimeWait struct {
-	counters         *Counters
+	shared           *Shared
 	deadline         clock.Time
-	length, interval time.Duration // 2 MSL; between challenges
 	challengeAt      clock.Time
-	tsRecentAt       clock.Time
 	sndNxt, rcvNxt   uint32
 	tsRecent, tsOff  uint32
 	srcPort, dstPort uint16
@@ -25,21 +23,20 @@ type TimeWait struct {
 }
 
 // timeWait is 2 MSL.
-func (c *Conn) timeWait() time.Duration {
+func (p *Params) timeWait() time.Duration {
 	if fault.On("time-wait-short") {
 		return 5 * time.Second
 	}
-	return c.p.TimeWait
+	return p.TimeWait
 }
 
 func (c *Conn) buildTimeWait(now clock.Time) {
-	c.tw = TimeWait{
-		counters: c.cfg.Counters,
-		deadline: now.Add(c.timeWait()), length: c.timeWait(), interval: c.p.ChallengeInterval,
+	c.tw = &TimeWait{
+		shared: c.cfg, deadline: now.Add(c.p.timeWait()),
 		challengeAt: c.challengeAt, challenged: c.challenged,
 		sndNxt: uint32(c.sndNxt), rcvNxt: uint32(c.rcvNxt),
-		tsOK: c.tsOK, tsRecent: c.tsRecent, tsRecentAt: c.tsRecentAt, tsOff: c.cfg.TSOffset,
-		srcPort: c.cfg.Local.Port(), dstPort: c.cfg.Remote.Port(),
+		tsOK: c.tsOK, tsRecent: c.tsRecent, tsOff: c.tsOffset,
+		srcPort: c.local.Port(), dstPort: c.remote.Port(),
 		window: uint16(min(c.rcvWnd()>>c.rcvScale, 65535)),
 		ttl:    c.cfg.Flow.TTL, dscp: c.cfg.Flow.DSCP,
 	}
@@ -51,7 +48,7 @@ func (c *Conn) TimeWait() TimeWait {
 	if c.state != api.StateTimeWait {
 		panic("BUG: TimeWait of a connection in " + c.state.String())
 	}
-	return c.tw
+	return *c.tw
 }
 
 // segmentTimeWait serves a connection in TIME-WAIT that is still driven itself.
@@ -81,7 +78,7 @@ func (t *TimeWait) segment(now clock.Time, h *wire.TCP, length uint32, out *Out)
 	switch {
 	case h.Flags&wire.RST != 0:
 		// RFC 1337, fix 1: a RST does not cut TIME-WAIT short.
-		t.counters.Drops[api.DropReset]++
+		t.shared.Counters.Drops[api.DropReset]++
 		return TimeWaitDrop
 	case h.Flags&wire.SYN != 0 && h.Flags&wire.ACK == 0:
 		// RFC 6191 and RFC 1122, section 4.2.2.13 (MAY-2, SHLD-4): a new
@@ -91,10 +88,10 @@ func (t *TimeWait) segment(now clock.Time, h *wire.TCP, length uint32, out *Out)
 			return TimeWaitReuse
 		}
 	case h.Flags&wire.ACK == 0:
-		t.counters.Drops[api.DropNoAck]++
+		t.shared.Counters.Drops[api.DropNoAck]++
 		return TimeWaitDrop
 	}
-	t.counters.Drops[api.DropTimeWait]++
+	t.shared.Counters.Drops[api.DropTimeWait]++
 	seq := h.Seq
 	end := seq + length
 	fin := h.Flags&(wire.FIN|wire.SYN) == wire.FIN
@@ -105,7 +102,7 @@ func (t *TimeWait) segment(now clock.Time, h *wire.TCP, length uint32, out *Out)
 		// RFC 9293, section 3.10.7.4: a retransmission of the remote FIN.
 		// Acknowledge it, and restart the 2 MSL timeout.
 		if !fault.On("time-wait-not-restarted") {
-			t.deadline = now.Add(t.length)
+			t.deadline = now.Add(t.shared.params.timeWait())
 		}
 		t.reply(now, out)
 		return TimeWaitReply
@@ -113,11 +110,11 @@ func (t *TimeWait) segment(now clock.Time, h *wire.TCP, length uint32, out *Out)
 	if end == seq && h.Flags&wire.SYN == 0 && seq == t.rcvNxt && int32(h.Ack-t.sndNxt) <= 0 {
 		return TimeWaitDrop // an ACK in order: nothing to say
 	}
-	if t.challenged && now < t.challengeAt.Add(t.interval) {
+	if t.challenged && now < t.challengeAt.Add(t.shared.params.ChallengeInterval) {
 		return TimeWaitDrop
 	}
 	t.challenged, t.challengeAt = true, now
-	t.counters.ChallengeAcks++
+	t.shared.Counters.ChallengeAcks++
 	t.reply(now, out)
 	return TimeWaitReply
 }
@@ -146,13 +143,16 @@ func (t *TimeWait) reply(now clock.Time, out *Out) {
 	if t.tsOK {
 		o := &out.TCP.Options
 		o.HasTimestamps = true
-		o.TSval = uint32(uint64(now)/uint64(time.Millisecond)) + t.tsOff
+		o.TSval = timestamp(now, t.tsOff)
 		o.TSecr = t.tsRecent
 	}
 }
 
 // Deadline returns when the record can be forgotten.
 func (t *TimeWait) Deadline() clock.Time { return t.deadline }
+
+// Since returns when the wait began; with a FIN repeated it begins again.
+func (t *TimeWait) Since() clock.Time { return t.deadline - clock.Time(t.shared.params.timeWait()) }
 
 // MinISS returns the least initial sequence number that a connection replacing
 // this one may use, on either end: beyond everything that the old one may

@@ -112,7 +112,7 @@ func (c *Conn) probeAcked(now clock.Time, ack uint64, delivered int64) {
 	switch {
 	case !t.resent:
 		t.end = 0
-	case c.rack.dsack:
+	case c.reo.dsack:
 		t.end = 0 // both the original and the probe arrived
 	case ack > t.end:
 		t.end = 0

@@ -54,12 +54,15 @@ type Params struct {
 	NoTimestamps               bool
 	NoWindowScale              bool
 	ECN                        ECNPolicy
-	Autotune                   bool // buffers begin small and grow up to the flow's
-	NoRACK                     bool // detect losses by RFC 6675 in place of RFC 8985
+	SynCookies                 CookiePolicy // of listeners
+	Autotune                   bool         // buffers begin small and grow up to the flow's
+	NoRACK                     bool         // detect losses by RFC 6675 in place of RFC 8985
 
 	// Like, if not nil, makes a stack behave as others do. It is not changed while
 	// connections refer to it.
 	Like *Emulation
+
+	complete bool // WithDefaults has returned it
 }
 
 // Emulation has what other systems do otherwise and scripts written for them
@@ -117,6 +120,11 @@ type Config struct {
 	Budget            Budget
 	Counters          *Counters
 	User              any // the engine's flow, or the simulator's application
+
+	// Shared, if not nil, is what NewShared has made of such a Config. It then takes
+	// the place of all fields but the addresses, ISS, TSOffset, PathMTU, Rand and
+	// User.
+	Shared *Shared
 }
 
 // Segment is a segment received. The payload passes to the Conn.

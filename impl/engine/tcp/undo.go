@@ -143,7 +143,7 @@ func (c *Conn) undoIfSpurious(now clock.Time, h *wire.TCP, cum, delivered int64)
 	c.forceRexmit = false
 	if c.useRACK() {
 		// What looked lost was late.
-		c.rack.reordered = true
+		c.reo.reordered = true
 	}
 	if o, ok := c.ctl.(cc.Undoer); ok {
 		o.Undo(now, kind)

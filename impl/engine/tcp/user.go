@@ -151,11 +151,7 @@ const receiveReserve = 32 << 10
 
 // HoldPush says that more will be written soon, so that the end of what is queued has
 // no PSH, or no longer. Linux: MSG_MORE and TCP_CORK.
-func (c *Conn) HoldPush(on bool) {
-	if c.lossDetection != nil { // else nothing can be sent yet
-		c.holdPush = on
-	}
-}
+func (c *Conn) HoldPush(on bool) { c.holdPush = on }
 
 // QuickAck hurries acknowledgements, or not: with on, what waits is sent, and the
 // next segments are acknowledged one by one, as the first of a connection are; without,
@@ -232,7 +228,7 @@ func (c *Conn) Configure(now clock.Time, f *api.FlowConfig) {
 		n.TTL = old.TTL
 	}
 	n.MSS, n.Local, n.Congestion = old.MSS, old.Local, old.Congestion // fixed
-	c.cfg.Flow = n
+	c.share(c.cfg.withFlow(&n))
 	if c.FullyClosed() {
 		return
 	}

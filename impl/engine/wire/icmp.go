@@ -25,10 +25,12 @@ const (
 
 // Codes of ICMP errors.
 const (
-	ICMPv4CodeProtocol    = 2 // unreachable
+	ICMPv4CodeHost        = 1 // unreachable
+	ICMPv4CodeProtocol    = 2
 	ICMPv4CodePort        = 3
 	ICMPv4CodeFragNeeded  = 4
-	ICMPv6CodePort        = 4 // unreachable
+	ICMPv6CodeAddress     = 3 // unreachable
+	ICMPv6CodePort        = 4
 	ICMPCodeReassembly    = 1 // time exceeded, both families
 	ICMPv6CodeHeaderField = 0 // parameter problem
 	ICMPv6CodeNextHeader  = 1

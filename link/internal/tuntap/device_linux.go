@@ -1,4 +1,4 @@
-package tun
+package tuntap
 
 import (
 	"errors"
@@ -12,16 +12,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/link"
+	"github.com/sluicenet/sluice/link/internal/pages"
+	"github.com/sluicenet/sluice/link/internal/virtio"
 )
 
 // Implementation constants.
 const (
-	batchSize = 64       // packets handed to recv at a time
-	smallPage = 2 << 10  // where the beginning of every packet is read to
-	bigPage   = 64 << 10 // and where the rest of a longer one
-	copyLimit = 16 << 10 // a rest up to this long is copied into a page of its size
+	batchSize = 64 // packets handed to recv at a time
 
 	// maxPieces is how many slices one writev may have: IOV_MAX.
 	maxPieces = 1024
@@ -30,25 +28,36 @@ const (
 	maxReadErrors = 16
 )
 
-// A device is an open TUN device. One goroutine reads; whoever calls Send writes.
+// A device is an open TUN or TAP device.
 type device struct {
 	attr      link.Attributes
-	headerLen int // of the virtio header: 10, or 0 if there is none
+	kind      Kind
+	l2        int // bytes before the IP header
+	headerLen int // of the virtio header, or 0 if there is none
 	inherited bool
 	onError   func(error)
-	file      *os.File
-	raw       syscall.RawConn
+	failed    sync.Once
+	queues    []*queue
 
 	mu       sync.Mutex
 	attached bool
 	closed   bool
-	done     chan struct{} // the reading goroutine has ended
+
+	errors atomic.Uint64
+}
+
+// A queue of a device has a descriptor of its own. One goroutine reads; whoever
+// calls Send writes.
+type queue struct {
+	*device
+	file *os.File
+	raw  syscall.RawConn
+	done chan struct{} // the reading goroutine has ended
 
 	// The reading goroutine's.
 	fillFunc  func(fd uintptr) bool
-	header    [virtioHeaderLen]byte
-	small     *api.Buffer // to be read into next, or nil
-	big       *api.Buffer
+	header    [virtio.HeaderLen]byte
+	slot      pages.Slot // to be read into next
 	batch     []link.Packet
 	readIOV   [3][]byte
 	readError error // for good
@@ -58,7 +67,6 @@ type device struct {
 
 	packetsIn, bytesIn, dropsIn    atomic.Uint64
 	packetsOut, bytesOut, dropsOut atomic.Uint64
-	errors                         atomic.Uint64
 }
 
 // Attributes implements [link.Link].
@@ -66,18 +74,28 @@ func (d *device) Attributes() link.Attributes { return d.attr }
 
 // Stats implements [link.Link].
 func (d *device) Stats() link.Stats {
-	return link.Stats{
-		PacketsIn:  d.packetsIn.Load(),
-		BytesIn:    d.bytesIn.Load(),
-		PacketsOut: d.packetsOut.Load(),
-		BytesOut:   d.bytesOut.Load(),
-		DropsIn:    d.dropsIn.Load(),
-		DropsOut:   d.dropsOut.Load(),
-		Errors:     d.errors.Load(),
+	st := link.Stats{Errors: d.errors.Load()}
+	for _, q := range d.queues {
+		st.PacketsIn += q.packetsIn.Load()
+		st.BytesIn += q.bytesIn.Load()
+		st.PacketsOut += q.packetsOut.Load()
+		st.BytesOut += q.bytesOut.Load()
+		st.DropsIn += q.dropsIn.Load()
+		st.DropsOut += q.dropsOut.Load()
 	}
+	return st
 }
 
-// Attach implements [link.Link]. It starts the reading goroutine.
+// QueuePackets returns how many packets have crossed each queue of a link that Open
+// has returned.
+func QueuePackets(l link.Link) (in, out []uint64) {
+	for _, q := range l.(*device).queues {
+		in, out = append(in, q.packetsIn.Load()), append(out, q.packetsOut.Load())
+	}
+	return in, out
+}
+
+// Attach implements [link.Link]. It starts the reading goroutines.
 func (d *device) Attach(recv func(batch []link.Packet)) error {
 	if recv == nil {
 		return fmt.Errorf("link %s: Attach of a nil function", d.attr.Name)
@@ -91,7 +109,9 @@ func (d *device) Attach(recv func(batch []link.Packet)) error {
 		return fmt.Errorf("link %s is attached already", d.attr.Name)
 	}
 	d.attached = true
-	go d.read(recv)
+	for _, q := range d.queues {
+		go q.read(recv)
+	}
 	return nil
 }
 
@@ -102,14 +122,18 @@ func (d *device) Close() error {
 	d.closed = true
 	attached := d.attached
 	d.mu.Unlock()
-	var err error
-	if first {
-		err = d.file.Close()
+	var errs []error
+	for _, q := range d.queues {
+		if first {
+			errs = append(errs, q.file.Close())
+		}
 	}
 	if attached {
-		<-d.done
+		for _, q := range d.queues {
+			<-q.done
+		}
 	}
-	return err
+	return errors.Join(errs...)
 }
 
 func (d *device) isClosed() bool {
@@ -121,41 +145,37 @@ func (d *device) isClosed() bool {
 func (d *device) errClosed() error { return fmt.Errorf("link %s: %w", d.attr.Name, net.ErrClosed) }
 
 // read hands packets to recv until the device is closed or has failed.
-func (d *device) read(recv func(batch []link.Packet)) {
-	d.batch = make([]link.Packet, 0, batchSize)
-	d.file.SetReadDeadline(time.Now().Add(livenessInterval))
+func (q *queue) read(recv func(batch []link.Packet)) {
+	q.batch = make([]link.Packet, 0, batchSize)
+	q.file.SetReadDeadline(time.Now().Add(livenessInterval))
 	for {
-		err := d.raw.Read(d.fillFunc)
+		err := q.raw.Read(q.fillFunc)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			err = nil
-			d.checkAlive()
-			d.file.SetReadDeadline(time.Now().Add(livenessInterval))
+			q.checkAlive()
+			q.file.SetReadDeadline(time.Now().Add(livenessInterval))
 		}
-		if err != nil && !d.isClosed() {
+		if err != nil && !q.isClosed() {
 			// The runtime's poller has seen the descriptor fail before we have.
-			if d.checkAlive(); d.readError == nil {
-				d.readError = err
+			if q.checkAlive(); q.readError == nil {
+				q.readError = err
 			}
 		}
-		if n := len(d.batch); n > 0 && err == nil {
-			d.packetsIn.Add(uint64(n))
-			recv(d.batch)
+		if n := len(q.batch); n > 0 && err == nil {
+			q.packetsIn.Add(uint64(n))
+			recv(q.batch)
 		}
-		clear(d.batch)
-		d.batch = d.batch[:0]
-		if err != nil || d.readError != nil {
+		clear(q.batch)
+		q.batch = q.batch[:0]
+		if err != nil || q.readError != nil {
 			break
 		}
 	}
-	for _, page := range []*api.Buffer{d.small, d.big} {
-		if page != nil {
-			page.Release()
-		}
-	}
-	err := d.readError
-	close(d.done)
-	if err != nil && d.onError != nil {
-		d.onError(fmt.Errorf("link %s: the device has failed: %w", d.attr.Name, err))
+	q.slot.Release()
+	err := q.readError
+	close(q.done)
+	if err != nil && q.onError != nil {
+		q.failed.Do(func() { q.onError(fmt.Errorf("link %s: the device has failed: %w", q.attr.Name, err)) })
 	}
 }
 
@@ -166,45 +186,40 @@ func (d *device) read(recv func(batch []link.Packet)) {
 const livenessInterval = 2 * time.Second
 
 // checkAlive sets readError if the device is gone.
-func (d *device) checkAlive() {
-	d.raw.Control(func(fd uintptr) {
+func (q *queue) checkAlive() {
+	q.raw.Control(func(fd uintptr) {
 		ifr, _ := unix.NewIfreq("")
 		if err := unix.IoctlIfreq(int(fd), unix.TUNGETIFF, ifr); errors.Is(err, unix.EBADFD) {
-			d.errors.Add(1)
-			d.readError = err
+			q.errors.Add(1)
+			q.readError = err
 		}
 	})
 }
 
 // fill reads packets into the batch until that is full or nothing is left. It
 // returns false to wait for more.
-func (d *device) fill(fd uintptr) bool {
-	for failures := 0; len(d.batch) < batchSize && d.readError == nil; {
-		if d.small == nil {
-			d.small = api.Alloc(smallPage)
-		}
-		if d.big == nil {
-			d.big = api.Alloc(bigPage)
-		}
-		iov := append(d.readIOV[:0], d.small.Bytes(), d.big.Bytes())
-		if d.headerLen > 0 {
-			iov = append(d.readIOV[:0], d.header[:], d.small.Bytes(), d.big.Bytes())
+func (q *queue) fill(fd uintptr) bool {
+	for failures := 0; len(q.batch) < batchSize && q.readError == nil; {
+		small, big := q.slot.Space()
+		iov := append(q.readIOV[:0], small, big)
+		if q.headerLen > 0 {
+			iov = append(q.readIOV[:0], q.header[:], small, big)
 		}
 		n, err := unix.Readv(int(fd), iov)
 		switch {
 		case err == nil:
-			d.received(n - d.headerLen)
+			q.received(n - q.headerLen)
 		case errors.Is(err, unix.EAGAIN):
-			return len(d.batch) > 0
+			return len(q.batch) > 0
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EBADFD), errors.Is(err, unix.EBADF), errors.Is(err, unix.ENODEV):
-			d.errors.Add(1)
-			d.readError = err
+			q.errors.Add(1)
+			q.readError = err
 			return true
 		default:
-			d.errors.Add(1)
+			q.errors.Add(1)
 			if failures++; failures == maxReadErrors {
-				return len(d.batch) > 0
+				return len(q.batch) > 0
 			}
 		}
 	}
@@ -212,55 +227,45 @@ func (d *device) fill(fd uintptr) bool {
 }
 
 // received makes a packet of n bytes just read, if it is one.
-func (d *device) received(n int) {
-	if n <= 0 {
-		d.dropsIn.Add(1)
+func (q *queue) received(n int) {
+	if n <= q.l2 {
+		q.dropsIn.Add(1)
 		return
 	}
-	if d.inherited && d.hasPacketInfo(n) {
-		d.readError = errPacketInfo
+	if q.inherited && q.hasPacketInfo(n) {
+		q.readError = errPacketInfo
 		return
 	}
 	var o link.Offload
-	if d.headerLen > 0 {
+	if q.headerLen > 0 {
 		var ok bool
-		if o, ok = parseVirtio(d.header[:], d.small.Bytes()[:min(n, smallPage)], n); !ok {
-			d.dropsIn.Add(1)
+		if o, ok = virtio.Parse(q.header[:], q.slot.Head(n), n, q.l2); !ok {
+			q.dropsIn.Add(1)
 			return
 		}
 	}
-	p := link.Packet{Offload: o}
-	if n <= smallPage {
-		d.small.Trim(0, n)
-		p.Payload = []api.Buffer{*d.small}
-	} else {
-		rest := d.big
-		rest.Trim(0, n-smallPage)
-		if rest.Len() <= copyLimit {
-			c := api.CopyBuffer(rest.Bytes())
-			rest.Release()
-			rest = c
-		}
-		p.Payload = []api.Buffer{*d.small, *rest}
-		d.big = nil
-	}
-	d.small = nil
-	d.bytesIn.Add(uint64(n))
-	d.batch = append(d.batch, p)
+	q.bytesIn.Add(uint64(n))
+	q.batch = append(q.batch, link.Packet{Payload: q.slot.Take(n), Offload: o})
 }
 
 var errPacketInfo = errors.New("packet information stands before each packet: whoever opens the inherited descriptor must set IFF_NO_PI")
 
 // hasPacketInfo reports whether a struct tun_pi stands before what was read.
 // TUNGETIFF does not tell: it shows IFF_NOFILTER in the same bit as IFF_NO_PI.
-func (d *device) hasPacketInfo(n int) bool {
-	b := d.small.Bytes()[:min(n, smallPage)]
-	if v := b[0] >> 4; v == 4 || v == 6 || len(b) < 5 {
+func (q *queue) hasPacketInfo(n int) bool {
+	b := q.slot.Head(n)
+	if len(b) < 5+q.l2 {
+		return false
+	}
+	if v := b[0] >> 4; q.l2 == 0 && (v == 4 || v == 6) {
 		return false
 	}
 	pi := b[:4] // flags, and then the EtherType in network order
-	if d.headerLen > 0 {
-		pi = d.header[:4]
+	if q.headerLen > 0 {
+		pi = q.header[:4]
+	}
+	if q.l2 > 0 { // the EtherType stands in the frame once more
+		return pi[0] == 0 && pi[1]&^1 == 0 && [2]byte(pi[2:4]) == [2]byte(b[4+12:])
 	}
 	switch proto := uint16(pi[2])<<8 | uint16(pi[3]); proto {
 	case unix.ETH_P_IP:

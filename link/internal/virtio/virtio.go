@@ -1,4 +1,6 @@
-package tun
+// Package virtio translates between offload facts and the header that TUN, TAP and
+// packet sockets put before what they carry.
+package virtio
 
 import (
 	"encoding/binary"
@@ -6,12 +8,12 @@ import (
 	"github.com/sluicenet/sluice/api/link"
 )
 
-// The struct virtio_net_hdr before every packet (Virtio 1.3, section 5.1.6), in
-// its legacy form: the machine's byte order and no num_buffers, which is what
-// TUN uses unless told otherwise.
+// HeaderLen is the length of the struct virtio_net_hdr before every packet
+// (Virtio 1.3, section 5.1.6), in its legacy form: the machine's byte order and no
+// num_buffers, which is what Linux uses unless told otherwise.
 //
 //	0 flags  1 gso_type  2 hdr_len  4 gso_size  6 csum_start  8 csum_offset
-const virtioHeaderLen = 10
+const HeaderLen = 10
 
 // Specification constants.
 const (
@@ -24,18 +26,20 @@ const (
 	gsoECN   = 0x80 // VIRTIO_NET_HDR_GSO_ECN: CWR is for the first segment alone
 )
 
-// parseVirtio reads the header h of a received packet of n bytes that begins
-// with head. ok is false if it makes no sense.
-func parseVirtio(h []byte, head []byte, n int) (o link.Offload, ok bool) {
-	if len(h) < virtioHeaderLen {
+// Parse reads the header h of a received packet of n bytes that begins with head.
+// l2 is how many bytes precede the IP header: 14 for Ethernet. ok is false if the
+// header makes no sense.
+func Parse(h, head []byte, n, l2 int) (o link.Offload, ok bool) {
+	if len(h) < HeaderLen {
 		return o, false
 	}
 	start, offset := binary.NativeEndian.Uint16(h[6:]), binary.NativeEndian.Uint16(h[8:])
 	switch {
 	case h[0]&flagNeedsChecksum != 0:
-		if int(start)+int(offset)+2 > n {
+		if int(start)+int(offset)+2 > n || int(start) < l2 {
 			return o, false
 		}
+		start -= uint16(l2)
 		o.NeedsChecksum, o.ChecksumStart, o.ChecksumOffset = true, start, offset
 		o.Vouched = true // it has not left this machine
 	case h[0]&flagDataValid != 0:
@@ -50,23 +54,23 @@ func parseVirtio(h []byte, head []byte, n int) (o link.Offload, ok bool) {
 		if h[1]&^gsoECN == gsoTCPv6 {
 			version = 6
 		}
-		return o, o.GSOSize != 0 && len(head) > 0 && head[0]>>4 == version
+		return o, o.GSOSize != 0 && len(head) > l2 && head[l2]>>4 == version
 	}
 	return o, false
 }
 
-// emitVirtio writes into h the header of a packet of n bytes that begins with
-// head, its IP and transport headers at least. ok is false if o makes no
-// sense for the packet.
-func emitVirtio(h []byte, o *link.Offload, head []byte, n int) (ok bool) {
-	h = h[:virtioHeaderLen]
+// Emit writes into h the header of a packet of n bytes that begins with head, its
+// headers up to the transport's at least. ok is false if o makes no sense for the
+// packet.
+func Emit(h []byte, o *link.Offload, head []byte, n, l2 int) (ok bool) {
+	h = h[:HeaderLen]
 	clear(h)
 	if o.NeedsChecksum {
-		if int(o.ChecksumStart)+int(o.ChecksumOffset)+2 > n {
+		if l2+int(o.ChecksumStart)+int(o.ChecksumOffset)+2 > n {
 			return false
 		}
 		h[0] = flagNeedsChecksum
-		binary.NativeEndian.PutUint16(h[6:], o.ChecksumStart)
+		binary.NativeEndian.PutUint16(h[6:], o.ChecksumStart+uint16(l2))
 		binary.NativeEndian.PutUint16(h[8:], o.ChecksumOffset)
 	}
 	if o.GSOSize == 0 {
@@ -74,11 +78,11 @@ func emitVirtio(h []byte, o *link.Offload, head []byte, n int) (ok bool) {
 	}
 	// A super-packet: each segment gets a checksum of its own, so that there
 	// has to be one to compute.
-	tcp := int(o.ChecksumStart)
+	tcp := l2 + int(o.ChecksumStart)
 	if !o.NeedsChecksum || len(head) < tcp+20 || len(head) == 0 {
 		return false
 	}
-	switch head[0] >> 4 {
+	switch head[l2] >> 4 {
 	case 4:
 		h[1] = gsoTCPv4
 	case 6:

@@ -1,4 +1,4 @@
-package tun
+package virtio
 
 import (
 	"bytes"
@@ -20,7 +20,22 @@ func header(flags, gso byte, hdrLen, gsoSize, start, offset uint16) []byte {
 	return h
 }
 
-func TestParseVirtio(t *testing.T) {
+// shift returns the same header for a packet behind an Ethernet header.
+func shift(h []byte) []byte {
+	if len(h) < HeaderLen || binary.NativeEndian.Uint16(h[6:]) > 65000 {
+		return nil
+	}
+	h = bytes.Clone(h)
+	if h[0]&flagNeedsChecksum != 0 {
+		binary.NativeEndian.PutUint16(h[6:], binary.NativeEndian.Uint16(h[6:])+14)
+	}
+	if n := binary.NativeEndian.Uint16(h[2:]); n != 0 {
+		binary.NativeEndian.PutUint16(h[2:], n+14)
+	}
+	return h
+}
+
+func TestParse(t *testing.T) {
 	v4, v6 := []byte{0x45}, []byte{0x60}
 	for _, tt := range []struct {
 		name string
@@ -43,9 +58,15 @@ func TestParseVirtio(t *testing.T) {
 		{"UDP", header(1, 5, 28, 1460, 20, 6), v4, 9000, link.Offload{}, false},
 		{"short", make([]byte, 9), v4, 100, link.Offload{}, false},
 	} {
-		o, ok := parseVirtio(tt.h, tt.head, tt.n)
+		o, ok := Parse(tt.h, tt.head, tt.n, 0)
 		if ok != tt.ok || ok && o != tt.want {
 			t.Errorf("%s: %+v %v, want %+v %v", tt.name, o, ok, tt.want, tt.ok)
+		}
+		// The same behind an Ethernet header.
+		if h := shift(tt.h); h != nil {
+			if o, ok := Parse(h, append(make([]byte, 14), tt.head...), tt.n+14, 14); ok != tt.ok || ok && o != tt.want {
+				t.Errorf("%s, Ethernet: %+v %v, want %+v %v", tt.name, o, ok, tt.want, tt.ok)
+			}
 		}
 	}
 }
@@ -68,7 +89,7 @@ func tcpPacket(t *testing.T, v6 bool, n int, opts []layers.TCPOption, set func(*
 	return b.Bytes()
 }
 
-func TestEmitVirtio(t *testing.T) {
+func TestEmit(t *testing.T) {
 	ts := []layers.TCPOption{{OptionType: layers.TCPOptionKindTimestamps, OptionLength: 10, OptionData: make([]byte, 8)}}
 	v4 := link.Offload{GSOSize: 1000, NeedsChecksum: true, ChecksumStart: 20, ChecksumOffset: 16}
 	v6 := v4
@@ -94,37 +115,45 @@ func TestEmitVirtio(t *testing.T) {
 		{"headers but no data", v4, tcpPacket(t, false, 0, nil, nil), nil},
 		{"no IP version", v4, make([]byte, 4000), nil},
 	} {
-		h := bytes.Repeat([]byte{0xff}, virtioHeaderLen)
-		ok := emitVirtio(h, &tt.o, tt.p, len(tt.p))
+		h := bytes.Repeat([]byte{0xff}, HeaderLen)
+		ok := Emit(h, &tt.o, tt.p, len(tt.p), 0)
+		e := bytes.Repeat([]byte{0xff}, HeaderLen)
+		if eok := Emit(e, &tt.o, append(make([]byte, 14), tt.p...), len(tt.p)+14, 14); eok != ok || ok && !bytes.Equal(e, shift(h)) {
+			t.Errorf("%s, Ethernet: %x %v, want %x", tt.name, e, eok, shift(h))
+		}
 		if ok != (tt.want != nil) || ok && !bytes.Equal(h, tt.want) {
 			t.Errorf("%s: %x %v, want %x", tt.name, h, ok, tt.want)
 		}
 	}
-	if h := make([]byte, virtioHeaderLen); emitVirtio(h, &v4, p4[:45], len(p4)) {
+	if h := make([]byte, HeaderLen); Emit(h, &v4, p4[:45], len(p4), 0) {
 		t.Error("headers that are not contiguous were accepted")
 	}
 }
 
 // Nothing that a device says, and nothing that a packet holds, causes a panic;
 // what is accepted can be sent on as it is.
-func FuzzVirtio(f *testing.F) {
-	f.Add(header(1, 1, 40, 1460, 20, 16), make([]byte, 100), 100)
-	f.Add(header(2, 0x84, 40, 1460, 40, 16), []byte{0x60}, 65535)
-	f.Add([]byte{}, []byte{}, 0)
-	f.Fuzz(func(t *testing.T, h, head []byte, n int) {
+func FuzzHeader(f *testing.F) {
+	f.Add(header(1, 1, 40, 1460, 20, 16), make([]byte, 100), 100, false)
+	f.Add(header(2, 0x84, 40, 1460, 40, 16), []byte{0x60}, 65535, true)
+	f.Add([]byte{}, []byte{}, 0, true)
+	f.Fuzz(func(t *testing.T, h, head []byte, n int, ethernet bool) {
+		l2 := 0
+		if ethernet {
+			l2 = 14
+		}
 		n = max(n&0xffff, len(head))
-		o, ok := parseVirtio(h, head, n)
+		o, ok := Parse(h, head, n, l2)
 		if !ok {
 			return
 		}
-		if o.NeedsChecksum && int(o.ChecksumStart)+int(o.ChecksumOffset)+2 > n {
+		if o.NeedsChecksum && l2+int(o.ChecksumStart)+int(o.ChecksumOffset)+2 > n {
 			t.Fatalf("checksum beyond the end of %d bytes: %+v", n, o)
 		}
-		var again [virtioHeaderLen]byte
-		if !emitVirtio(again[:], &o, head, n) {
+		var again [HeaderLen]byte
+		if !Emit(again[:], &o, head, n, l2) {
 			return
 		}
-		if p, ok := parseVirtio(again[:], head, n); !ok || p.GSOSize != o.GSOSize || p.NeedsChecksum != o.NeedsChecksum ||
+		if p, ok := Parse(again[:], head, n, l2); !ok || p.GSOSize != o.GSOSize || p.NeedsChecksum != o.NeedsChecksum ||
 			p.ChecksumStart != o.ChecksumStart || p.ChecksumOffset != o.ChecksumOffset {
 			t.Fatalf("%+v became %+v", o, p)
 		}
