@@ -107,9 +107,15 @@ func encodeOptions(os []script.TCPOption, sackOffset uint32, ecr func(uint32) ui
 			b = append(append(b, kindExp, byte(4+len(o.Data)), 0xf9, 0x89), o.Data...)
 		case script.OptMD5:
 			b = append(append(b, kindMD5, byte(2+len(o.Data))), o.Data...)
+		case script.OptTARR:
+			if !o.HasValue {
+				b = append(b, kindExp, 4, 0x00, 0xac)
+			} else {
+				b = append(b, kindExp, 6, 0x00, 0xac, byte(o.Value>>3), byte(o.Value<<5))
+			}
 		case script.OptAccECN, script.OptAccECNEXP:
 			kind, magic := byte(kindAccECN0), byte(0xc0)
-			if len(o.Counters) > 0 && o.Counters[0].Name == "e1b" {
+			if o.Second || len(o.Counters) > 0 && o.Counters[0].Name == "e1b" {
 				kind, magic = kindAccECN1, 0xc1
 			}
 			if o.Kind == script.OptAccECN {
@@ -151,7 +157,7 @@ func tosOf(ip *script.IPInfo) uint8 {
 	if ip.HasTOS {
 		return ip.TOS
 	}
-	return map[script.ECN]uint8{script.ECT0: 2, script.ECT1: 1, script.CE: 3}[ip.ECN]
+	return ip.DSCP<<2 | map[script.ECN]uint8{script.ECT0: 2, script.ECT1: 1, script.CE: 3}[ip.ECN]
 }
 
 // inbound returns the packet to inject for a script's.

@@ -81,6 +81,9 @@ func (c *conn) compare(p *script.Packet, s, whole *segment, r *rules) (ms []Mism
 }
 
 func (c *conn) compareIP(p *script.Packet, s *segment, r *rules, differ func(string, any, any)) {
+	if p.IP.HasDSCP {
+		differ("dscp", p.IP.DSCP, s.tos>>2)
+	}
 	switch ecn := s.tos & 3; {
 	case p.IP.HasTOS:
 		differ("tos", fmt.Sprintf("%#02x", p.IP.TOS), fmt.Sprintf("%#02x", s.tos))

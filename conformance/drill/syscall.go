@@ -539,6 +539,10 @@ func (c *caller) setsockopt(_ context.Context, k *call) (int64, error) {
 			v = v[:n]
 		}
 	}
+	if level == sock.IPProtoTCP && (name == sock.TCPFastOpen || name == sock.TCPFastOpenBSD) && !fastOpenUsed(c.r.script) {
+		c.r.note("TCP Fast Open is offered and nobody uses it")
+		return 0, nil
+	}
 	return 0, c.p.SetSockopt(fd, int(level), int(name), v)
 }
 
@@ -574,6 +578,34 @@ func (c *caller) getsockopt(_ context.Context, k *call) (int64, error) {
 		k.checks = append(k.checks, fmt.Sprintf("the value is %s, not %s", numberText(got), numberText(want)))
 	}
 	return 0, nil
+}
+
+// fastOpenUsed reports whether a script depends on TCP Fast Open: a cookie is asked
+// for or given, or data come with a SYN.
+func fastOpenUsed(s *script.Script) bool {
+	for i := range s.Events {
+		switch a := s.Events[i].Action.(type) {
+		case *script.Packet:
+			if a.TCP == nil {
+				continue
+			}
+			if a.TCP.Flags.SYN && a.TCP.Seq.Len > 0 {
+				return true
+			}
+			for _, o := range a.TCP.Options {
+				if o.Kind == script.OptFastOpen || o.Kind == script.OptFOEXP {
+					return true
+				}
+			}
+		case *script.Syscall:
+			for _, x := range a.Args {
+				if v, err := integer(x); err == nil && v == sock.MsgFastOpen {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // checkInfo compares members of tcp_info.

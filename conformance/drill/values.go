@@ -89,6 +89,9 @@ func integer(x script.Expr) (int64, error) {
 
 // isAny reports whether an expression is "...".
 func isAny(x script.Expr) bool {
+	if l, ok := x.(*script.List); ok && len(l.Items) == 1 { // "[...]"
+		x = l.Items[0]
+	}
 	_, ok := x.(script.Ellipsis)
 	return ok
 }
@@ -215,6 +218,9 @@ func optionValue(x script.Expr, level, name int64) ([]byte, error) {
 			return pair("l_onoff", "l_linger", u32)
 		case x.Has("tv_sec"):
 			return pair("tv_sec", "tv_usec", u64)
+		case x.Has("enable"): // of TCP_FASTOPEN, with the key
+			v, err := get("enable")
+			return u32(nil, v), err
 		case x.Has("function_set_name"):
 			s, _ := text(x.Field("function_set_name"))
 			return append([]byte(s), make([]byte, max(36-len(s), 0))...), nil

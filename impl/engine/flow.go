@@ -345,6 +345,14 @@ func (f *Flow) wakeAll() {
 	w.closed.wake()
 }
 
+// HoldPush says that more will be written soon: the end of what has been written has no
+// PSH until that is taken back.
+func (f *Flow) HoldPush(on bool) {
+	f.shard.mu.Lock()
+	f.conn.HoldPush(on)
+	f.shard.mu.Unlock()
+}
+
 // QuickAck says whether the next segments received are to be acknowledged one by
 // one, beginning with what waits for it, or may wait for another. The stack decides
 // again later. It is for a user who knows what he will answer, and when.

@@ -149,6 +149,8 @@ const (
 type IPInfo struct {
 	ECN          ECN
 	HasTOS       bool
+	DSCP         uint8
+	HasDSCP      bool // DSCP was written; ECN is apart
 	TOS          uint8
 	HasFlowLabel bool
 	FlowLabel    uint32
@@ -218,6 +220,7 @@ const (
 	OptMD5       // Data: the digest
 	OptAccECN    // Counters. Kind 172 or 174 by their order: RFC 9768
 	OptAccECNEXP // Counters. Kind 254 with the experiment's magic
+	OptTARR      // Value, if HasValue. Kind 254: the TCP ACK Rate Request
 	OptUnknown   // Name and Text: a name that neither dialect is known to have
 )
 
@@ -234,6 +237,8 @@ type TCPOption struct {
 	Data        []byte
 	Counters    []AccECNCounter // in the order written
 	Name, Text  string          // OptUnknown: its name, and all of it as written
+	Second      bool            // OptAccECN: the name says that the first counter is e1b
+	HasValue    bool            // OptTARR
 }
 
 // SACKBlock is one block, in the script's sequence numbers.

@@ -109,10 +109,41 @@ func isIPInfo(t token) bool {
 		return false
 	}
 	switch t.text {
-	case "noecn", "ect0", "ect1", "ect01", "ce", "tos", "flowlabel", "ttl":
+	case "noecn", "ect0", "ect1", "ect01", "ce", "tos", "class", "dscp", "ecn", "flowlabel", "ttl", "hlim":
 		return true
 	}
 	return false
+}
+
+// dscpNames are the code points that have names (RFC 2474, 2597, 3246, 5865, 8622).
+var dscpNames = map[string]uint8{
+	"cs0": 0, "cs1": 8, "cs2": 16, "cs3": 24, "cs4": 32, "cs5": 40, "cs6": 48, "cs7": 56,
+	"af11": 10, "af12": 12, "af13": 14, "af21": 18, "af22": 20, "af23": 22,
+	"af31": 26, "af32": 28, "af33": 30, "af41": 34, "af42": 36, "af43": 38,
+	"ef": 46, "voice_admit": 44, "le": 1,
+}
+
+// dscp reads a code point: a number or a name.
+func (p *parser) dscp() (uint8, error) {
+	if p.tok.kind != tokWord {
+		n, err := p.anyInteger("the code point", 0, 63)
+		return uint8(n), err
+	}
+	name := strings.ToLower(p.tok.text)
+	if name == "voice" {
+		if err := p.advance(); err != nil {
+			return 0, err
+		}
+		if err := p.punct('-'); err != nil {
+			return 0, err
+		}
+		name += "_" + strings.ToLower(p.tok.text)
+	}
+	v, ok := dscpNames[name]
+	if !ok {
+		return 0, p.expected("a code point: a number, cs0 to cs7, af11 to af43, ef, voice-admit or le")
+	}
+	return v, p.advance()
 }
 
 var ecnNames = map[string]ECN{"noecn": NoECN, "ect0": ECT0, "ect1": ECT1, "ce": CE, "ect01": ECT01}
@@ -130,7 +161,7 @@ func (p *parser) ipInfo() (IPInfo, error) {
 	for {
 		name := p.tok
 		if !isIPInfo(name) {
-			return i, p.expected("noecn, ect0, ect1, ect01, ce, tos, flowlabel or ttl")
+			return i, p.expected("noecn, ect0, ect1, ect01, ce, ecn, dscp, tos, class, flowlabel, ttl or hlim")
 		}
 		if err := p.advance(); err != nil {
 			return i, err
@@ -138,13 +169,22 @@ func (p *parser) ipInfo() (IPInfo, error) {
 		var n int64
 		var err error
 		switch name.text {
-		case "tos":
+		case "ecn":
+			e, ok := ecnNames[p.tok.text]
+			if !ok || p.tok.kind != tokWord {
+				return i, p.expected("noecn, ect0, ect1, ect01 or ce")
+			}
+			i.ECN, err = e, p.advance()
+		case "dscp":
+			i.DSCP, err = p.dscp()
+			i.HasDSCP = true
+		case "tos", "class":
 			n, err = p.anyInteger("the type of service", 0, max8)
 			i.TOS, i.HasTOS = uint8(n), true
 		case "flowlabel":
 			n, err = p.anyInteger("the flow label", 0, max20)
 			i.FlowLabel, i.HasFlowLabel = uint32(n), true
-		case "ttl":
+		case "ttl", "hlim":
 			n, err = p.anyInteger("the time to live", 0, max8)
 			i.TTL, i.HasTTL = uint8(n), true
 		default:
@@ -676,12 +716,12 @@ func (p *parser) flags() (Flags, error) {
 	switch {
 	case p.tok.is('-'):
 		return f, p.advance()
-	case p.tok.kind == tokWord, p.tok.is('.'), p.tok.kind == tokFloat && strings.HasPrefix(p.tok.text, "."):
+	case p.tok.kind == tokWord, p.tok.is('.'), p.tok.kind == tokFloat && strings.HasPrefix(p.tok.text, "."), p.aceFirst():
 	default:
 		return f, p.expected("the flags of a segment (letters of FSRPUEWA, '.' for ACK, '-' for none)")
 	}
 	for end := p.tok.off; p.tok.off == end; {
-		if p.tok.kind != tokWord && p.tok.kind != tokFloat && !p.tok.is('.') {
+		if p.tok.kind != tokWord && p.tok.kind != tokFloat && !p.tok.is('.') && !p.aceFirst() {
 			break
 		}
 		for i := range len(p.tok.text) {
@@ -697,6 +737,11 @@ func (p *parser) flags() (Flags, error) {
 		}
 	}
 	return f, nil
+}
+
+// aceFirst says whether a digit and a dot come next, as in "5.".
+func (p *parser) aceFirst() bool {
+	return p.tok.kind == tokInt && p.tok.end-p.tok.off == 1 && p.tok.end < len(p.lex.src) && p.lex.src[p.tok.end] == '.'
 }
 
 // set sets one flag, or says why not.
@@ -823,6 +868,8 @@ var optionKinds = map[string]TCPOptionKind{
 	"nop": OptNOP, "eol": OptEOL, "mss": OptMSS, "wscale": OptWScale, "sackOK": OptSACKOK, "sack": OptSACK,
 	"TS": OptTS, "FO": OptFastOpen, "FOEXP": OptFOEXP, "md5": OptMD5,
 	"ECN": OptAccECN, "AccECN": OptAccECN, "AccECNEXP": OptAccECNEXP, "ECNEXP": OptAccECNEXP,
+	"AccECN0": OptAccECN, "AccECN1": OptAccECN, "exp-AccECN0": OptAccECNEXP, "exp-AccECN1": OptAccECNEXP,
+	"exp-FO": OptFOEXP, "exp-TARR": OptTARR,
 }
 
 func (p *parser) tcpOption() (TCPOption, error) {
@@ -831,10 +878,23 @@ func (p *parser) tcpOption() (TCPOption, error) {
 		return o, p.expected("a TCP option (mss, wscale, sackOK, sack, TS, nop, eol, FO, FOEXP, md5, ECN)")
 	}
 	name, from := p.tok.text, p.tok.off
-	kind, known := optionKinds[name]
 	if err := p.advance(); err != nil {
 		return o, err
 	}
+	if strings.EqualFold(name, "exp") && p.tok.is('-') {
+		if err := p.advance(); err != nil {
+			return o, err
+		}
+		if p.tok.kind != tokWord {
+			return o, p.expected("the name of an experimental option")
+		}
+		name = "exp-" + p.tok.text
+		if err := p.advance(); err != nil {
+			return o, err
+		}
+	}
+	kind, known := optionKinds[name]
+	o.Second = strings.HasSuffix(name, "AccECN1")
 	if !known {
 		return p.unknownOption(o, name, from)
 	}
@@ -860,9 +920,17 @@ func (p *parser) tcpOption() (TCPOption, error) {
 		if !p.tok.is(',') && !p.tok.is('>') {
 			o.Data, err = p.blob("the digest")
 		}
+	case OptTARR:
+		if !p.tok.is(',') && !p.tok.is('>') {
+			n, err = p.integer("the ratio", 0, 1<<11-1)
+			o.Value, o.HasValue = uint32(n), true
+		}
 	case OptAccECN, OptAccECNEXP:
 		for err == nil && p.tok.kind == tokWord {
 			c := AccECNCounter{Name: p.tok.text}
+			if len(c.Name) == 4 { // ee0b, ee1b and eceb
+				c.Name = c.Name[1:]
+			}
 			if c.Name != "e0b" && c.Name != "e1b" && c.Name != "ceb" {
 				return o, p.expected("e0b, e1b or ceb")
 			}

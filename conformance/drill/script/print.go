@@ -166,6 +166,9 @@ var ecnTexts = map[ECN]string{NoECN: "noecn", ECT0: "ect0", ECT1: "ect1", CE: "c
 // String returns what is said of the IP header in brackets, or "".
 func (i IPInfo) String() string {
 	var parts []string
+	if i.HasDSCP {
+		parts = append(parts, fmt.Sprintf("dscp 0x%02x", i.DSCP))
+	}
 	if i.ECN != ECNUnchecked {
 		parts = append(parts, ecnTexts[i.ECN])
 	}
@@ -314,10 +317,19 @@ func (o *TCPOption) String() string {
 		if o.Kind == OptAccECNEXP {
 			s = "AccECNEXP"
 		}
+		if o.Second {
+			s = map[TCPOptionKind]string{OptAccECN: "AccECN1", OptAccECNEXP: "exp-AccECN1"}[o.Kind]
+		}
 		for _, c := range o.Counters {
 			s += fmt.Sprintf(" %s %d", c.Name, c.Value)
 		}
 		return s
+	}
+	if o.Kind == OptTARR {
+		if o.HasValue {
+			return fmt.Sprintf("exp-TARR %d", o.Value)
+		}
+		return "exp-TARR"
 	}
 	return o.Text
 }

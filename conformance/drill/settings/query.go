@@ -18,6 +18,7 @@ type Query struct {
 	Args   []string
 	Text   string // all of it
 
+	negate bool // "!" stands before it: it is to fail
 	stages []func(lines []string) ([]string, bool, error)
 }
 
@@ -33,8 +34,8 @@ func (q *Query) Check(lines []string) error {
 		}
 		lines, ok = out, fine
 	}
-	if !ok {
-		return fmt.Errorf("%s: failed on\n%s", q.Text, strings.Join(in, "\n"))
+	if ok == q.negate {
+		return fmt.Errorf("%s: wrong on\n%s", q.Text, strings.Join(in, "\n"))
 	}
 	return nil
 }

@@ -64,6 +64,9 @@ type Settings struct {
 
 	DelayedAck time.Duration
 	AckEvery   bool // no ACK is delayed
+	DropSynFin bool // a SYN with a FIN is dropped
+	Blackhole  int  // 1: no RST for a SYN to a closed port; 2: none at all there
+	Cookies    bool // SYN cookies for every connection
 	QuickStart bool // the first segments of a connection are acknowledged one by one
 
 	SynRetries, SynAckRetries int // times that a SYN is sent again

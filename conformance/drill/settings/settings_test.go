@@ -49,8 +49,9 @@ func TestCommand(t *testing.T) {
 		{"sysctl -q net.ipv4.tcp_foo=1", "skip the sysctl net.ipv4.tcp_foo"},
 		{"sysctl -q net.ipv4.tcp_sack=yes", `skip the value "yes" of the sysctl net.ipv4.tcp_sack`},
 		{"sysctl -q net.ipv4.tcp_ecn=3", "skip Accurate ECN (net.ipv4.tcp_ecn=3)"},
-		{"sysctl net.inet.tcp.blackhole=2", "skip silence where a reset is due (net.inet.tcp.blackhole=2)"},
-		{"sysctl net.inet.tcp.blackhole=0", ""},
+		{"sysctl net.inet.tcp.blackhole=2", "net.inet.tcp.blackhole=2"},
+		{"sysctl net.inet.tcp.insecure_rst=1", "skip resets without RFC 5961 (net.inet.tcp.insecure_rst=1)"},
+		{"sysctl net.inet.tcp.insecure_rst=0", ""},
 		{"sysctl net.inet.tcp.functions_default=rack", "net.inet.tcp.functions_default=rack"},
 		{"sysctl net.inet.tcp.hostcache.purgenow=1", ""},
 		{"sysctl -n net.inet.tcp.msl", ""},
@@ -92,6 +93,8 @@ func TestQuery(t *testing.T) {
 		`sockstat -s | grep 'EST\(AB\|ABC\)' | head -n 1`:  true,
 		"sockstat -s | grep -iE 'list(en|o)' | tail -1":    true,
 		"sockstat -s | grep -w LIST":                       false,
+		"! sockstat -s | grep -q TIME_WAIT":                true,
+		"! sockstat -s | grep -q ESTABLISHED":              false,
 	} {
 		e := New(FreeBSD).Command(text)
 		q, ok := e[0].(*Query)

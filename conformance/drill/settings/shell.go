@@ -194,7 +194,9 @@ func split(text string) ([][]stage, error) {
 // pipeline reads one pipeline.
 func (s *Settings) pipeline(p []stage, depth int) []Effect {
 	args := p[0].args
+	negate := false
 	for len(args) > 0 && (args[0] == "sudo" || args[0] == "!" || args[0] == "exec" || args[0] == "command" || isAssignment(args[0])) {
+		negate = negate != (args[0] == "!")
 		args = args[1:]
 	}
 	if len(args) == 0 {
@@ -229,7 +231,13 @@ func (s *Settings) pipeline(p []stage, depth int) []Effect {
 		return s.helper(name, args[1:])
 	}
 	if len(p) > 1 {
-		return s.query(name, args, p[1:])
+		effects := s.query(name, args, p[1:])
+		for _, e := range effects {
+			if q, ok := e.(*Query); ok {
+				q.negate = negate
+			}
+		}
+		return effects
 	}
 	switch name {
 	case "sysctl":

@@ -416,12 +416,21 @@ func text(b []byte) string {
 	return t
 }
 
+// others are controllers that Linux and FreeBSD have. What neither knows does not exist.
+var others = []string{
+	"bbr", "bbr2", "bbr3", "bic", "cdg", "chd", "cubic", "dctcp", "hd", "highspeed", "htcp", "hybla", "illinois", "lp",
+	"newreno", "nv", "prague", "reno", "scalable", "vegas", "veno", "westwood", "yeah",
+}
+
 func (s *socket) setCongestion(name string) error {
 	mine := name
 	if s.p.cfg.FreeBSD && name == "newreno" {
 		mine = "reno"
 	}
 	if !slices.Contains(s.p.cfg.Controllers, mine) {
+		if !slices.Contains(others, name) {
+			return ENOENT
+		}
 		return Unsupported{"congestion control " + name}
 	}
 	if s.flow != nil && !strings.HasPrefix(s.flow.Info().Congestion, mine) {
@@ -501,7 +510,6 @@ func (s *socket) getOption(o option) ([]byte, error) {
 		return putInt(0), nil
 	case option{SolSocket, SoError}:
 		e := s.takeErr()
-		s.failed = false
 		return putInt(e.Number()), nil
 	case option{SolSocket, SoSndBuf}:
 		if s.opt.sndBuf > 0 {

@@ -132,6 +132,7 @@ func (s *socket) put(b []byte, flags int) error {
 	if !corked && len(s.cork) == 0 {
 		return s.result(s.write(b))
 	}
+	s.holdPush(corked)
 	all := append(s.cork[:len(s.cork):len(s.cork)], b...)
 	n := len(all)
 	if corked {
@@ -156,8 +157,16 @@ func (s *socket) uncork() error {
 	b := s.cork
 	s.cork = nil
 	s.armCork()
+	s.holdPush(false)
 	// A nagled tail is what the cork is for: what was held back goes now.
 	return s.result(s.write(b))
+}
+
+// holdPush says whether what is written next is the end of a record.
+func (s *socket) holdPush(on bool) {
+	if h, ok := s.flow.(interface{ HoldPush(on bool) }); ok {
+		h.HoldPush(on)
+	}
 }
 
 // piece is the size of the buffers that are written: memory, and with it room for
@@ -221,6 +230,9 @@ func (p *Proc) Shutdown(fd, how int) error {
 	}
 	if l := s.listener; l != nil && !l.down {
 		p.mu.Unlock()
+		if p.cfg.FreeBSD { // it wakes who accepts, and goes on listening
+			return ENOTCONN
+		}
 		if how != ShutWR {
 			l.close()
 		}
@@ -245,6 +257,14 @@ func (p *Proc) Shutdown(fd, how int) error {
 		_ = s.uncork()
 		s.wrShut = true
 		_ = s.flow.CloseWrite()
+	}
+	switch {
+	case how != ShutWR && p.cfg.FreeBSD: // what is there, and what comes, is thrown away
+		s.ahead, s.eof = nil, true
+		_ = s.flow.CloseRead()
+	case s.rdShut && s.wrShut && !p.cfg.FreeBSD:
+		s.pull(int(s.flow.Info().ReceiveQueue)) // what is there can still be read
+		_ = s.flow.CloseRead()
 	}
 	return nil
 }

@@ -349,6 +349,9 @@ func (s *socket) mayConnect(addr netip.AddrPort) error {
 	case s.dialling:
 		return nil
 	case s.failed:
+		if !s.p.cfg.FreeBSD {
+			s.failed = false // Linux says it once
+		}
 		return ECONNABORTED
 	case !addr.IsValid():
 		return EAFNOSUPPORT

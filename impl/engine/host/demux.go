@@ -96,6 +96,10 @@ func (h *Host) demux(now clock.Time, local, remote netip.AddrPort, s *tcp.Segmen
 		l = h.listeners[local.Port()]
 	}
 	if l == nil || remote.Port() == 0 {
+		if k := h.like().Blackhole; k > 1 || k == 1 && s.TCP.Flags&wire.SYN != 0 {
+			h.drop(api.DropNoListener)
+			return
+		}
 		s.Len = length // the record has released the payload
 		h.reset(now, api.DropNoListener, local, remote, s)
 		return

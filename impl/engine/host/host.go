@@ -303,6 +303,16 @@ func (h *Host) Shutdown(now clock.Time) {
 	h.timers = nil
 }
 
+// like returns what the stack emulates.
+func (h *Host) like() *tcp.Emulation {
+	if h.cfg.Params.Like == nil {
+		return &noEmulation
+	}
+	return h.cfg.Params.Like
+}
+
+var noEmulation tcp.Emulation
+
 // SetParams replaces the parameters of connections made from now on.
 func (h *Host) SetParams(p tcp.Params) {
 	p = p.WithDefaults()

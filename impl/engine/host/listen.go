@@ -120,8 +120,10 @@ func (h *Host) abortHalfOpens(now clock.Time, ln *listening) {
 	for ; ln != nil; ln = ln.before {
 		for i := range ln.lanes {
 			for q := ln.lanes[i].first; q != nil; q = ln.lanes[i].first {
-				ln.responder.Abort(now, &q.state, &h.out)
-				h.replyHalfOpen(q)
+				if !h.like().QuietHalfOpen {
+					ln.responder.Abort(now, &q.state, &h.out)
+					h.replyHalfOpen(q)
+				}
 				h.dequeue(q)
 			}
 		}
@@ -154,6 +156,8 @@ func (h *Host) listen(now clock.Time, l *listening, w *timeWait, local, remote n
 	case flags&wire.SYN == 0: // fourth
 		h.drop(api.DropNoAck)
 		return
+	case flags&wire.FIN != 0 && h.like().SynWithFin:
+		s.TCP.Flags &^= wire.FIN
 	case flags&wire.FIN != 0:
 		// No honest opener closes in the same breath.
 		h.drop(api.DropSyn)

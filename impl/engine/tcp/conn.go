@@ -28,9 +28,10 @@ type Conn struct {
 	phase         cc.Phase
 	limit         sendLimit
 
-	passive bool
-	v6      bool
-	orphan  bool // nobody holds the connection any more
+	passive  bool
+	v6       bool
+	orphan   bool // nobody holds the connection any more
+	holdPush bool // more will be written soon: the end of the queue is not the end of a record
 
 	// Send sequence space (RFC 9293, section 3.3.1), unwrapped.
 	finQueued           bool // CLOSE was called: the FIN's sequence number is sq.end

@@ -6,6 +6,7 @@ import (
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/impl/engine/wire"
+	"github.com/sluicenet/sluice/impl/reno"
 )
 
 func like(e Emulation) Params { return Params{Like: &e} }
@@ -139,6 +140,100 @@ func TestBareResets(t *testing.T) {
 			s.want(wire.RST, 2, 0, 0)
 		} else {
 			s.want(wire.RST|fACK, 2, 1, 0)
+		}
+	}
+}
+
+// A reset leaves the reader what has arrived, where others do that.
+func TestKeepUnread(t *testing.T) {
+	for _, keep := range []bool{false, true} {
+		s := scriptConfig{synOpts: mssOnly, params: like(Emulation{KeepUnread: keep})}.open(t)
+		s.recvData(fACK, 1, 1, pattern(10, 1))
+		s.recv(fRST, 11, 0)
+		b, err := s.c.Read(s.now)
+		if keep != (err == nil && b.Len() == 10) {
+			t.Errorf("keep %v: %v", keep, err)
+		}
+		if _, err = s.c.Read(s.now); err == nil {
+			t.Errorf("keep %v: no error in the end", keep)
+		}
+	}
+}
+
+// Data for a connection of which both directions are shut.
+func TestResetShut(t *testing.T) {
+	s := scriptConfig{synOpts: mssOnly, params: like(Emulation{ResetShut: true, BareResets: true})}.open(t)
+	s.c.CloseRead(s.now)
+	s.c.CloseWrite(s.now)
+	s.want(fACK|fFIN, 1, 1, 0)
+	s.recv(fACK, 1, 2)
+	s.recvData(fACK, 1, 2, pattern(10, 1))
+	s.want(fRST, 2, 0, 0)
+}
+
+// Slow start goes on while more than half of cwnd was used.
+func TestHalfUsedGrows(t *testing.T) {
+	for _, c := range []struct{ segments, want int64 }{{5, 10}, {6, 16}} {
+		s := scriptConfig{cc: reno.Factory, synOpts: mssOnly, window: 60000, params: like(Emulation{HalfUsedGrows: true, NoAckLimit: true})}.open(t)
+		s.write(int(c.segments * 1460))
+		for i := range uint32(c.segments) {
+			s.want(fACK, 1+1460*i, 1, 1460)
+		}
+		s.recv(fACK, 1, uint32(1+1460*c.segments))
+		if got := s.c.Info(s.now).Cwnd / 1460; got != c.want {
+			t.Errorf("after %d segments cwnd is %d, want %d", c.segments, got, c.want)
+		}
+	}
+}
+
+// What is written while more is to come has no PSH at its end.
+func TestHoldPush(t *testing.T) {
+	s := scriptConfig{synOpts: mssOnly, window: 60000}.open(t)
+	for i, hold := range []bool{true, false} {
+		s.c.HoldPush(hold)
+		s.write(1460)
+		var out Out
+		if !s.c.Poll(s.now, &out) || out.Len != 1460 {
+			t.Fatalf("%d: nothing sent", i)
+		}
+		if push := out.TCP.Flags&wire.PSH != 0; push == hold {
+			t.Errorf("held back %v, PSH %v", hold, push)
+		}
+	}
+}
+
+// A SYN-ACK with a SYN cookie has room for the MSS alone.
+func TestCookies(t *testing.T) {
+	s := scriptConfig{synOpts: sackOpts, params: like(Emulation{Cookies: true})}.open(t)
+	if i := s.c.Info(s.now); i.SACK || i.SendWindowScale > 0 {
+		t.Errorf("%+v", i)
+	}
+}
+
+// The receive buffer is whole segments, and the window is rounded up to its unit.
+func TestBSDWindow(t *testing.T) {
+	s := scriptConfig{synOpts: mssOnly, params: like(Emulation{BSDWindow: true})}.open(t)
+	limit := s.c.receiveLimit()
+	want := (limit + s.c.mss - 1) / s.c.mss * s.c.mss
+	if got := int64(s.c.windowField(wire.ACK)) << s.c.rcvScale; got != min(want, 65535) {
+		t.Errorf("a window of %d bytes, want %d", got, want)
+	}
+}
+
+// What a timeout takes its part of: of cwnd, or of what was in flight.
+func TestReduceCwnd(t *testing.T) {
+	for _, c := range []struct {
+		like bool
+		want int64
+	}{{false, 2}, {true, 5}} {
+		s := scriptConfig{cc: reno.Factory, synOpts: mssOnly, window: 60000, params: like(Emulation{ReduceCwnd: c.like})}.open(t)
+		s.write(1460)
+		s.want(fACK, 1, 1, 1460)
+		s.none()
+		s.until()
+		s.want(fACK, 1, 1, 1460)
+		if got := s.c.Info(s.now).Ssthresh / 1460; got != c.want {
+			t.Errorf("ssthresh is %d segments, want %d", got, c.want)
 		}
 	}
 }

@@ -115,6 +115,10 @@ func (r *Responder) negotiate(now clock.Time, tsOffset uint32, v6 bool, syn *wir
 			h.peerScale = o.WindowScale
 		}
 	}
+	if r.p.Like.Cookies && h.flags&halfTimestamps == 0 {
+		// A cookie has room for the MSS; the rest is in the timestamp (RFC 4987, section 3.6).
+		h.flags &^= halfSACK | halfScale
+	}
 	if r.ecn != cc.ECNOff && syn.Flags&(wire.ECE|wire.CWR) == wire.ECE|wire.CWR && !fault.On("ecn-off") || fault.On("ecn-unasked") {
 		h.flags |= halfECN
 	}
@@ -152,6 +156,7 @@ func (r *Responder) synAck(h *HalfOpen, tsVal uint32, out *Out) {
 	if h.flags&halfV6 != 0 {
 		o.MSS = r.mss6
 	}
+	o.BSD = r.p.Like.BSDOptions
 	o.SACKPermitted = h.flags&halfSACK != 0
 	if h.flags&halfScale != 0 {
 		o.HasWindowScale, o.WindowScale = true, r.scale

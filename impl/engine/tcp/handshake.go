@@ -56,6 +56,10 @@ func (c *Conn) takeSyn(now clock.Time, s *Segment) {
 	if c.tsOK = c.tsOK && o.HasTimestamps; c.tsOK {
 		c.tsRecent, c.tsRecentAt, c.hasTSRecent = o.TSval, now, true
 	}
+	if c.passive && c.p.Like.Cookies && !c.tsOK {
+		// A cookie has room for the MSS; the rest is in the timestamp (RFC 4987, section 3.6).
+		c.sackOK, c.scaleOK = false, false
+	}
 	// RFC 7323, section 2.2: scaling is used if both sent the option, and never
 	// in the window field of a SYN.
 	if c.scaleOK = c.scaleOK && (o.HasWindowScale || fault.On("scale-unasked")); c.scaleOK {
@@ -157,6 +161,9 @@ func (c *Conn) segmentSynSent(now clock.Time, s *Segment) {
 	h.Flags &^= wire.SYN
 	h.Seq++
 	h.Urgent -= min(h.Urgent, 1)
+	if c.p.Like.NoSynData {
+		c.trimWhole(s)
+	}
 	if seq := c.rcvNxt; c.acceptable(now, s, &seq) {
 		c.segmentText(now, s, seq)
 	}
@@ -196,6 +203,7 @@ func (c *Conn) pollSyn(now clock.Time, out *Out) {
 	if fault.On("mss-not-sent") || fault.On("mss-not-in-syn-ack") && flags&wire.ACK != 0 {
 		o.HasMSS = false
 	}
+	o.BSD = c.p.Like.BSDOptions
 	o.SACKPermitted = c.sackOK
 	if c.scaleOK {
 		o.HasWindowScale, o.WindowScale = true, c.rcvScale

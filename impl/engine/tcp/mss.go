@@ -1,6 +1,8 @@
 package tcp
 
 import (
+	"errors"
+
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/cc"
 	"github.com/sluicenet/sluice/api/clock"
@@ -147,7 +149,8 @@ func (c *Conn) ICMP(now clock.Time, e ICMPError) {
 	case ICMPHard:
 		// RFC 5927, section 5.2: hard errors abort only before the connection
 		// is synchronised.
-		if c.state == api.StateSynSent && seq == c.iss {
+		soft := c.p.Like.SoftUnreachable && !errors.Is(e.Err, api.ErrRefused)
+		if c.state == api.StateSynSent && seq == c.iss && !soft {
 			err := e.Err
 			if err == nil {
 				err = api.ErrUnreachable

@@ -121,6 +121,9 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 			TotalLost:   c.rate.lost, TotalDelivered: c.rate.delivered,
 			ECE: ece,
 		}
+		if c.p.Like.HalfUsedGrows && cum > 0 && c.cwnd < c.ssthresh && c.cwnd < 2*c.peak {
+			e.CwndLimited = true
+		}
 		if fault.On("growth-for-each-ack") {
 			e.Delivered, e.CumAcked = max(e.Delivered, c.mss), max(e.CumAcked, c.mss)
 		}
@@ -436,6 +439,9 @@ func (c *Conn) beginRecovery(now clock.Time, lost, inFlight, delivered int64) {
 
 // congested tells the controller of an episode.
 func (c *Conn) congested(now clock.Time, kind cc.CongestionKind, lost, flight, inFlight int64, repeat bool) {
+	if c.p.Like.ReduceCwnd {
+		flight = c.cwnd
+	}
 	if fault.On("loss-without-reduction") {
 		flight *= 2
 	}
@@ -470,7 +476,9 @@ func (c *Conn) leaveRecovery(now clock.Time) {
 	}
 	c.dupAcks, c.renoSacked, c.limitedTx = 0, 0, 0
 	c.forceRexmit = false
-	c.undo = undoState{}
+	if !c.p.Like.LateUndo || !c.sackOK {
+		c.undo = undoState{}
+	}
 	c.rackLeave()
 	if o, ok := c.ctl.(cc.RecoveryOwner); ok && was == cc.Recovery {
 		o.ExitRecovery(now, false)

@@ -64,6 +64,9 @@ func (c *Conn) fillSack(o *wire.TCPOptions) {
 	o.SACKCount = 0
 	add := func(r seqRange) {
 		b := wire.SACKBlock{Left: uint32(r.start), Right: uint32(r.end)}
+		if c.p.Like.FinInSACK && c.hasRcvFin && r.end == c.rcvFin && r.start > c.rcvNxt {
+			b.Right++
+		}
 		dup := c.dsack != (seqRange{}) // the first block may be repeated by what encloses it
 		for i := uint8(0); i < o.SACKCount; i++ {
 			if o.SACK[i] == b && !(dup && i == 0) {

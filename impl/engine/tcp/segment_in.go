@@ -399,7 +399,7 @@ func (c *Conn) segmentText(now clock.Time, s *Segment, seq uint64) {
 		fin = false
 		c.ackNow = true
 	}
-	if s.Len > 0 && c.orphan {
+	if s.Len > 0 && (c.orphan || c.p.Like.ResetShut && c.readShut && c.finQueued) {
 		c.dataForOrphan()
 		return
 	}

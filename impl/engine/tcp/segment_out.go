@@ -305,7 +305,7 @@ func (c *Conn) sendNew(now clock.Time, out *Out, n, size int64, fin bool) {
 	flags := wire.ACK
 	last := c.sndNxt+uint64(n) == c.sq.end
 	r := txRec{start: c.sndNxt, end: c.sndNxt + uint64(n)}
-	if n > 0 && (last || c.pushes(r.end)) && !fault.On("psh-missing") {
+	if n > 0 && (last && !c.holdPush || c.pushes(r.end)) && !fault.On("psh-missing") {
 		flags |= wire.PSH // MUST-61
 		r.flags |= recPush
 	}
@@ -337,7 +337,11 @@ func (c *Conn) sendNew(now clock.Time, out *Out, n, size int64, fin bool) {
 	if c.phase == cc.Disorder {
 		c.limitedTx += n
 	}
-	c.maxFlight = max(c.maxFlight, int64(c.sndNxt-c.sndUna))
+	flight := int64(c.sndNxt - c.sndUna)
+	c.maxFlight = max(c.maxFlight, flight)
+	if c.sndUna >= c.peakEnd || flight > c.peak {
+		c.peak, c.peakEnd = flight, c.sndNxt
+	}
 	c.sent(now, r.len())
 }
 

@@ -108,6 +108,9 @@ type lossDetection struct {
 	renoSacked    int64 // without SACK: bytes that duplicate ACKs stand for
 	limitedTx     int64 // sent by limited transmit since the first duplicate ACK
 	prr           prrState
+
+	peak    int64  // most in flight in this window, for HalfUsedGrows
+	peakEnd uint64 // SND.NXT when that began
 }
 
 // holes has what was received out of order, and what is to be told of it. A connection

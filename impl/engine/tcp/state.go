@@ -38,7 +38,7 @@ func (c *Conn) cutsShort(reason error) bool {
 			c.hasRcvFin, c.rcvFin = true, c.rcvNxt-1
 			return false
 		}
-		return !(c.finQueued && c.hasRcvFin && c.rcvNxt > c.rcvFin)
+		return !c.p.Like.KeepUnread && !(c.finQueued && c.hasRcvFin && c.rcvNxt > c.rcvFin)
 	}
 	return false
 }
@@ -63,7 +63,11 @@ func (c *Conn) Abort(now clock.Time, reason error) {
 	switch c.state {
 	case api.StateClosed:
 		return
-	case api.StateSynReceived, api.StateEstablished, api.StateFinWait1, api.StateFinWait2, api.StateCloseWait:
+	case api.StateSynReceived:
+		if !c.p.Like.QuietHalfOpen || !c.passive {
+			c.queueReset()
+		}
+	case api.StateEstablished, api.StateFinWait1, api.StateFinWait2, api.StateCloseWait:
 		c.queueReset()
 	case api.StateClosing, api.StateLastAck:
 		// The RFC sends none here. But the peer may be without the data before

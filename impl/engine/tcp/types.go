@@ -84,6 +84,20 @@ type Emulation struct {
 	HastyResets            bool          // data that nobody reads ends an orphan at once, and what it had to send is lost, as Linux has it
 	PushEvery              int64         // PSH stands on every so many segments of a burst, as where each is handed down as one; 0: on the last
 	Interactive            bool          // who answers at once has his ACKs delayed from then on, as Linux's "ping-pong" mode
+	BSDOptions             bool          // options of SYNs stand in the order of the BSDs
+	BSDWindow              bool          // the receive buffer is whole segments, and the window what is free of it, rounded up to a unit
+	KeepUnread             bool          // a reset leaves the reader what has arrived
+	ResetShut              bool          // data for a connection of which both directions are shut get a RST, as for an orphan
+	HalfUsedGrows          bool          // slow start goes on while more than half of cwnd was used, as Linux's
+	ReduceCwnd             bool          // ssthresh is a part of cwnd, and not of FlightSize
+	NoSynData              bool          // data in a SYN-ACK are dropped
+	QuietHalfOpen          bool          // a connection that is not established yet is given up without a RST
+	SoftUnreachable        bool          // of ICMP errors only those that refuse a port or protocol fail a dial
+	SynWithFin             bool          // a FIN that stands on a SYN is ignored, and the SYN is not
+	Blackhole              int           // at closed ports no SYN is answered (1), or nothing (2)
+	LateUndo               bool          // duplicates reported after a recovery undo it
+	FinInSACK              bool          // a FIN behind a gap is part of the block that is reported
+	Cookies                bool          // a SYN-ACK to a SYN without timestamps has the MSS alone, as with SYN cookies
 	NoAckLimit             bool          // slow start counts all that an ACK covers (L of RFC 3465 is infinite)
 }
 

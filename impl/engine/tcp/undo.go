@@ -108,8 +108,13 @@ func (c *Conn) undoIfSpurious(now clock.Time, h *wire.TCP, cum, delivered int64)
 	u := &c.undo
 	proved := u.active && u.stepFRTO(c.sndUna, cum, delivered)
 	u.original = false
-	if !u.active || !u.any || c.phase != cc.Recovery && c.phase != cc.Loss {
+	if !u.active || !u.any {
 		return
+	}
+	if c.phase != cc.Recovery && c.phase != cc.Loss {
+		if !c.p.Like.LateUndo || u.resent > 0 || c.phase == cc.CWR {
+			return
+		}
 	}
 	spurious := proved || u.resent <= 0 && !fault.On("undo-by-duplicates-off")
 	if fault.On("undo-always") && cum > 0 {

@@ -149,6 +149,10 @@ func (c *Conn) Write(now clock.Time, bs []*api.Buffer, o WriteOptions) (end uint
 // receiveReserve is what a Write leaves of the stack's budget.
 const receiveReserve = 32 << 10
 
+// HoldPush says that more will be written soon, so that the end of what is queued has
+// no PSH, or no longer. Linux: MSG_MORE and TCP_CORK.
+func (c *Conn) HoldPush(on bool) { c.holdPush = on }
+
 // QuickAck hurries acknowledgements, or not: with on, what waits is sent, and the
 // next segments are acknowledged one by one, as the first of a connection are; without,
 // they wait for another, or for the timer (RFC 9293, section 3.8.6.3).

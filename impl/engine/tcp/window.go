@@ -105,6 +105,9 @@ func (c *Conn) windowField(flags wire.Flags) uint16 {
 		c.synWindow = uint16(field)
 		return uint16(field)
 	}
+	if c.p.Like.BSDWindow {
+		return c.windowLikeBSD()
+	}
 	scale := c.rcvScale
 	unit := int64(1) << scale
 	if c.edgeMoves() {
@@ -122,6 +125,25 @@ func (c *Conn) windowField(flags wire.Flags) uint16 {
 		field++
 	}
 	return uint16(min(field, 65535))
+}
+
+// windowLikeBSD is the field as the BSDs have it: what is free of a buffer of whole
+// segments, at least what has been announced, rounded up to what the scale can say.
+func (c *Conn) windowLikeBSD() uint16 {
+	seg := max(c.mss, 1)
+	if c.tsOK { // the MSS does not count options
+		seg += 12
+	}
+	limit := (c.receiveLimit() + seg - 1) / seg * seg
+	wnd := limit - c.rq.size
+	if wnd < limit/4 && wnd < c.mss {
+		wnd = 0
+	}
+	unit := int64(1) << c.rcvScale
+	wnd = max(wnd, c.rcvWnd())
+	wnd = min((wnd+unit-1)&^(unit-1), 65535<<c.rcvScale)
+	c.rcvEdge, c.rcvCreep = max(c.rcvEdge, c.rcvNxt+uint64(wnd)), 0
+	return uint16(wnd >> c.rcvScale)
 }
 
 // considerWindowUpdate is called when the user has read: it announces the window

@@ -62,6 +62,10 @@ type TCPOptions struct {
 	TSval, TSecr   uint32
 	SACK           [4]SACKBlock
 	SACKCount      uint8
+
+	// BSD, for Emit, has the options of a SYN in the order of the BSDs: MSS, window
+	// scale, SACK-permitted, timestamps. The length is the same.
+	BSD bool
 }
 
 // SACKBlock is one block of a SACK option: [Left, Right).
@@ -146,6 +150,10 @@ func (t *TCP) Emit(b []byte) int {
 }
 
 func (o *TCPOptions) emit(b []byte, blocks int) {
+	if o.BSD && o.HasMSS {
+		o.emitBSD(b)
+		return
+	}
 	if o.HasMSS {
 		b[0], b[1] = optMSS, lenMSS
 		binary.BigEndian.PutUint16(b[2:], o.MSS)
@@ -184,6 +192,28 @@ func (o *TCPOptions) emit(b []byte, blocks int) {
 			b = b[lenSACKBlock:]
 		}
 	}
+}
+
+// emitBSD writes the options of a SYN as the BSDs do.
+func (o *TCPOptions) emitBSD(b []byte) {
+	n := copy(b, []byte{optMSS, lenMSS, byte(o.MSS >> 8), byte(o.MSS)})
+	if o.HasWindowScale {
+		n += copy(b[n:], []byte{optNop, optWindowScale, lenWindowScale, o.WindowScale})
+	}
+	if o.SACKPermitted {
+		n += copy(b[n:], []byte{optSACKPermitted, lenSACKPermitted})
+	}
+	if o.HasTimestamps {
+		for n%4 != 2 {
+			b[n] = optNop
+			n++
+		}
+		n += copy(b[n:], []byte{optTimestamps, lenTimestamps})
+		binary.BigEndian.PutUint32(b[n:], o.TSval)
+		binary.BigEndian.PutUint32(b[n+4:], o.TSecr)
+		n += 8
+	}
+	clear(b[n:]) // the end of options, and padding
 }
 
 // ParseTCP parses the TCP header at the start of b, and returns the length of

@@ -308,3 +308,22 @@ func TestFlagsString(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// The order of the BSDs has the same options and the same length.
+func TestBSDOptions(t *testing.T) {
+	for i := range 8 {
+		o := TCPOptions{HasMSS: true, MSS: 1460, SACKPermitted: i&1 != 0, HasWindowScale: i&2 != 0, WindowScale: 6 * uint8(i>>1&1),
+			HasTimestamps: i&4 != 0, TSval: 7 * uint32(i>>2), TSecr: 9 * uint32(i>>2)}
+		h := TCP{Flags: SYN, Options: o}
+		h.Options.BSD = true
+		b := make([]byte, TCPMaxHeaderLen)
+		n := h.Emit(b)
+		got, m, ok := ParseTCP(b[:n])
+		if !ok || n != m || n != h.HeaderLen() || got.Options != o {
+			t.Errorf("%+v: %v, length %d and %d: %+v", o, ok, n, m, got.Options)
+		}
+		if i == 7 && string(b[20:n]) != "\x02\x04\x05\xb4\x01\x03\x03\x06\x04\x02\x08\x0a\x00\x00\x00\x07\x00\x00\x00\x09" {
+			t.Errorf("% x", b[20:n])
+		}
+	}
+}
