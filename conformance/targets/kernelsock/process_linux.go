@@ -464,7 +464,10 @@ func (p *Process) Splice(ctx context.Context, in, out, n, flags int) (int, error
 	if err := p.own(out); err != nil {
 		return -1, err
 	}
-	v, err := blocking(ctx, in, func() (int64, error) { return unix.Splice(in, nil, out, nil, n, flags) })
+	v, err := blocking(ctx, in, func() (int64, error) {
+		n, err := unix.Splice(in, nil, out, nil, n, flags) // an int64, or an int on machines of 32 bits
+		return int64(n), err
+	})
 	return int(v), err
 }
 
