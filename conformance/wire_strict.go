@@ -404,7 +404,7 @@ var strictIPCases = []Case{
 			raw[10], raw[11] = byte(k>>8), byte(k)
 			w.Inject(raw)
 			got := w.Packet(time.Second)
-			if got == nil || len(got) < 28 || got[9] != 1 || got[20] != 3 || got[21] != 2 {
+			if len(got) < 28 || got[9] != 1 || got[20] != 3 || got[21] != 2 {
 				t.Fatalf("answered by % x", got)
 			}
 			w.Accept(Hello{}).Alive()

@@ -59,7 +59,6 @@ type runOptions struct {
 	nonFatalPacket        bool
 	nonFatalCall          bool
 	dryRun                bool
-	initScripts           string
 }
 
 func defaultOptions() runOptions {

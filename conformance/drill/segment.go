@@ -147,18 +147,6 @@ func (s *segment) pureACK() bool {
 	return s.tcp && s.flags&(fSYN|fFIN|fRST|fACK|fURG) == fACK && len(s.payload) == 0
 }
 
-// seqLen is the sequence space that the segment takes.
-func (s *segment) seqLen() uint32 {
-	n := uint32(len(s.payload))
-	if s.flags&fSYN != 0 {
-		n++
-	}
-	if s.flags&fFIN != 0 {
-		n++
-	}
-	return n
-}
-
 // Option kinds.
 const (
 	kindEOL     = 0
@@ -177,7 +165,6 @@ const (
 
 // header is what build puts together.
 type header struct {
-	v6             bool
 	src, dst       netip.AddrPort
 	tos, ttl       uint8
 	label          uint32

@@ -1,7 +1,6 @@
 package targets
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -156,7 +155,7 @@ func TestDrillSpeed(t *testing.T) {
 		s.run(target, s.families[0])
 	}
 	took := time.Since(began)
-	t.Log(fmt.Sprintf("1000 runs in %v", took))
+	t.Logf("1000 runs in %v", took)
 	if took > time.Minute && !raceEnabled {
 		t.Errorf("1000 runs take %v", took)
 	}

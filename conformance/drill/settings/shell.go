@@ -27,7 +27,6 @@ func (s *Settings) Command(text string) []Effect {
 type stage struct {
 	args []string
 	out  string // file that its output goes to
-	in   string // what it reads by <<
 }
 
 // Most that a command may have of anything.

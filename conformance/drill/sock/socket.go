@@ -55,7 +55,6 @@ type listener struct {
 type accepted struct {
 	flow  api.Flow
 	taken clock.Waiter
-	gone  bool
 }
 
 // Socket implements [Process].

@@ -91,7 +91,6 @@ type programConn struct {
 	read     uint32
 	wrote    uint32
 	gone     bool
-	given    bool
 }
 
 // at is the byte that the stream of either side has at a sequence number.

@@ -245,13 +245,6 @@ func addresses(b []byte) (src, dst netip.Addr, ok bool) {
 	return src, dst, false
 }
 
-func etherType(a netip.Addr) uint16 {
-	if a.Is4() {
-		return wire.EtherTypeIPv4
-	}
-	return wire.EtherTypeIPv6
-}
-
 // frame appends p to f as a frame for dst.
 func (m *Machine) frame(dst wire.HardwareAddr, p *link.Packet, f *Frames) {
 	if len(p.Header) == 0 {

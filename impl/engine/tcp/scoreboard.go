@@ -301,5 +301,3 @@ func (b *scoreboard) highestSacked() uint64 {
 	}
 	return 0
 }
-
-func (b *scoreboard) clear() { *b = scoreboard{} }
