@@ -247,8 +247,7 @@ func TestRegistry(t *testing.T) {
 	// to be unsupported.
 	without := map[string]string{
 		"MUST-51": "source routes", "MUST-52": "source routes", "MUST-53": "source routes", "SHLD-24": "source routes",
-		"SHLD-6": "no link changes its MTU", "SHLD-8": "ECN is to come", "SHLD-13": "binds applications", "SHLD-23": "binds applications",
-		"SHLD-20": "reports come by a callback that need not be set",
+		"SHLD-6": "no link changes its MTU", "SHLD-13": "binds applications", "SHLD-23": "binds applications",
 	}
 	var sources strings.Builder
 	for _, c := range Cases() {

@@ -46,10 +46,11 @@ type controller struct {
 	timeout bool    // ... follows the slow start after a timeout
 	last    cc.Time // of the last ACK seen in the epoch
 
-	saved *saved // before the last congestion, for Undo; nil if there was none
+	saved *saved // before the last congestion, for Undo; allocated at the first and kept
 }
 
 type saved struct {
+	valid                     bool
 	inEpoch, reduced, timeout bool
 	cwnd, ssthresh            float64
 	avoidance
@@ -155,8 +156,11 @@ func (c *controller) startEpoch(now cc.Time) {
 }
 
 func (c *controller) OnCongestion(ev *cc.CongestionEvent) {
-	if !ev.Repeat || c.saved == nil {
-		c.saved = &saved{c.inEpoch, c.reduced, c.timeout, c.cwnd, c.ssthresh, c.avoidance}
+	if c.saved == nil {
+		c.saved = new(saved)
+	}
+	if !ev.Repeat || !c.saved.valid {
+		*c.saved = saved{true, c.inEpoch, c.reduced, c.timeout, c.cwnd, c.ssthresh, c.avoidance}
 	}
 	if ev.Repeat { // another timeout: RFC 5681, section 3.1, ssthresh stays
 		c.cwnd = c.mss
@@ -190,12 +194,15 @@ func (c *controller) OnCongestion(ev *cc.CongestionEvent) {
 // Undo implements [cc.Undoer]: section 4.9.
 func (c *controller) Undo(now cc.Time, kind cc.CongestionKind) {
 	s := c.saved
-	if s != nil && c.cwnd < c.cwndPrior {
+	if s == nil || !s.valid {
+		return
+	}
+	if c.cwnd < c.cwndPrior {
 		c.cwnd, c.ssthresh, c.avoidance = max(s.cwnd, c.mss), max(s.ssthresh, 2*c.mss), s.avoidance
 		c.inEpoch, c.reduced, c.timeout = s.inEpoch, s.reduced, s.timeout
 		c.last = now
 	}
-	c.saved = nil
+	s.valid = false
 }
 
 // OnRestart implements [cc.IdleObserver]: the restart window of RFC 5681,
