@@ -413,7 +413,11 @@ func ExprText(x Expr) string {
 		}
 		return operand(x.Left, precedence[x.Op]) + " " + x.Op + " " + operand(x.Right, precedence[x.Op]+1)
 	case *Unary:
-		return x.Op + operand(x.X, 7)
+		o := operand(x.X, 7)
+		if x.Op == "-" && strings.Trim(o, "0123456789") == "" {
+			return "- " + o // to the lexer "-0" is one number
+		}
+		return x.Op + o
 	case *List:
 		if x.Braces {
 			return "{" + exprList(x.Items) + "}"
