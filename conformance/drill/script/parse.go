@@ -316,8 +316,9 @@ func (p *parser) seconds() (time.Duration, error) {
 	whole, fraction, _ := strings.Cut(text, ".")
 	var d time.Duration
 	for i := range len(whole) {
+		tenfold := d > maxTime/10 // what does not fit must not wrap
 		d = d*10 + time.Duration(whole[i]-'0')*time.Second
-		if d > maxTime {
+		if tenfold || d > maxTime {
 			return 0, p.fail("the time %s is beyond %v", clip(text), maxTime)
 		}
 	}
