@@ -130,11 +130,16 @@ func TestAutotuneBounds(t *testing.T) {
 	}
 }
 
-// The send buffer follows cwnd: a fixed window needs no more than twice that.
+// The send buffer follows what may be in flight: twice what the window of the
+// controller and that of the peer let out.
 func TestAutotuneSend(t *testing.T) {
-	s := scriptConfig{synOpts: sackOpts, params: Params{Autotune: true}, cc: fixedFactory(100), flow: api.FlowConfig{SendBuffer: 1 << 30}}.open(t)
-	if got := s.c.Info(s.now).SendBuffer; got != 2*100*1460 {
+	s := scriptConfig{synOpts: sackOpts, params: Params{Autotune: true}, cc: fixedFactory(40), flow: api.FlowConfig{SendBuffer: 1 << 30}}.open(t)
+	if got := s.c.Info(s.now).SendBuffer; got != 2*40*1460 {
 		t.Errorf("send buffer %d", got)
+	}
+	s = scriptConfig{synOpts: sackOpts, params: Params{Autotune: true}, cc: fixedFactory(100), flow: api.FlowConfig{SendBuffer: 1 << 30}}.open(t)
+	if got, want := s.c.Info(s.now).SendBuffer, int64(65535+65535); got != want {
+		t.Errorf("send buffer %d, want %d: the peer's window is 65535", got, want)
 	}
 	// What is not read may be changed by Configure, up and down.
 	f := s.c.FlowConfig()
@@ -159,10 +164,89 @@ func TestAutotuneWakesWriter(t *testing.T) {
 		s.done()
 	}
 	s.c.TakeEvents()
-	f.last.cwnd = 200 << 10
+	f.last.cwnd = 60 << 10
 	s.recv(fACK, 1, seg(1)) // none of the buffers written is acknowledged whole
 	if s.c.sendLimit() < 2*s.c.cwnd || s.c.TakeEvents()&EventWrite == 0 {
 		t.Errorf("send buffer %d with a window of %d, or the writer was not woken", s.c.sendLimit(), s.c.cwnd)
+	}
+}
+
+// A path of one machine, whose round trip is nearly nothing, gets buffers that stay in
+// the processor's cache, however fast its reader is; one of a millisecond gets what
+// it fills.
+func TestAutotuneShortPath(t *testing.T) {
+	for _, tt := range []struct {
+		delay       time.Duration
+		least, most int64
+	}{
+		{5 * time.Microsecond, shortPathSpace / 2, shortPathSpace},
+		{500 * time.Microsecond, 1 << 20, 8 << 20},
+	} {
+		pc := pairConfig{flow: bigBuffers(8 << 20), params: Params{Autotune: true}, ch: channel{delay: tt.delay}}
+		p, _ := tuned(t, pc, 32<<20, always)
+		i := p.c[1].Info(p.now)
+		if i.RecvBuffer < tt.least || i.RecvBuffer > tt.most {
+			t.Errorf("one way %v: receive buffer %d, not between %d and %d", tt.delay, i.RecvBuffer, tt.least, tt.most)
+		}
+		if o := p.c[0].Info(p.now); o.SendBuffer > 2*i.RecvBuffer+i.RecvBuffer/8 {
+			t.Errorf("one way %v: send buffer %d for windows of %d", tt.delay, o.SendBuffer, i.RecvBuffer)
+		}
+	}
+}
+
+// Small writes cost more memory than they have bytes: the send buffer grows for
+// that, but not because most of one buffer has been acknowledged.
+func TestAutotuneSmallWrites(t *testing.T) {
+	grown := func(size int) int64 {
+		s := scriptConfig{synOpts: sackOpts, params: Params{Autotune: true}, cc: fixedFactory(40), flow: api.FlowConfig{SendBuffer: 1 << 30}}.open(t)
+		for range 40 * 1460 / size {
+			if _, err := s.c.Write(s.now, []*api.Buffer{api.NewBuffer(make([]byte, size))}, WriteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for s.poll() {
+			s.done()
+		}
+		s.recv(fACK, 1, seg(39)) // all but a segment's worth
+		return s.c.Info(s.now).SendBuffer
+	}
+	if got := grown(40 * 1460); got > 2*40*1460+1000 {
+		t.Errorf("one large buffer: %d", got)
+	}
+	if got := grown(146); got < 3*40*1460/2 {
+		t.Errorf("buffers of 146 bytes: %d", got)
+	}
+}
+
+// A reader who never finds the queue empty is what limits the flow: it gets no
+// larger window, however much it reads.
+func TestAutotuneReaderBound(t *testing.T) {
+	params := Params{Autotune: true}
+	var p *pair
+	behind := func() bool { return p == nil || p.c[1].rq.size > 8<<10 }
+	pc := pairConfig{flow: bigBuffers(4 << 20), params: params, ch: channel{delay: 10 * time.Millisecond}, passive: true}
+	p = newPair(t, pc)
+	for range 2000 {
+		for p.c[0].State() == api.StateEstablished {
+			b := api.CopyBuffer(make([]byte, 16<<10))
+			if _, err := p.c[0].Write(p.now, []*api.Buffer{b}, WriteOptions{}); err != nil {
+				b.Release()
+				break
+			}
+		}
+		for behind() {
+			b, err := p.c[1].ReadView(p.now, 1<<10)
+			if err != nil {
+				break
+			}
+			b.Release()
+		}
+		if !p.step() {
+			break
+		}
+	}
+	if i := p.c[1].Info(p.now); i.BytesReceived < 1<<20 || i.RecvBuffer != autotuneStart {
+		t.Errorf("%d bytes received, receive buffer %d", i.BytesReceived, i.RecvBuffer)
 	}
 }
 

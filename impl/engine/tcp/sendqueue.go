@@ -66,6 +66,14 @@ func (q *sendQueue) ack(una uint64) (freed int64) {
 	return freed
 }
 
+// bytes returns how many are held, of which the first may be acknowledged.
+func (q *sendQueue) bytes() int64 {
+	if q.head == len(q.bufs) {
+		return 0
+	}
+	return int64(q.end - q.bufs[q.head].start)
+}
+
 // views appends views of the n bytes from seq on.
 func (q *sendQueue) views(dst []api.Buffer, seq uint64, n int64) []api.Buffer {
 	live := q.bufs[q.head:]

@@ -128,7 +128,7 @@ func (c *Conn) CloseRead(now clock.Time) {
 	}
 	c.readShut = true
 	c.uncharge(c.rq.clear())
-	c.considerWindowUpdate()
+	c.considerWindowUpdate(now)
 	c.events |= EventRead
 }
 

@@ -27,7 +27,7 @@ func (c *Conn) Read(now clock.Time) (*api.Buffer, error) {
 		r := c.rq.pop()
 		c.uncharge(r.charge)
 		c.tuneReceive(now, int64(r.used))
-		c.considerWindowUpdate()
+		c.considerWindowUpdate(now)
 		if r.b.Exclusive() || fault.On("read-shares-memory") {
 			b := r.b
 			return &b, nil
@@ -55,7 +55,7 @@ func (c *Conn) ReadView(now clock.Time, n int) (api.Buffer, error) {
 	r := c.rq.pop()
 	c.uncharge(r.charge)
 	c.tuneReceive(now, int64(r.used))
-	c.considerWindowUpdate()
+	c.considerWindowUpdate(now)
 	return r.b, nil
 }
 
@@ -241,6 +241,6 @@ func (c *Conn) Configure(now clock.Time, f *api.FlowConfig) {
 		c.events |= EventWrite
 	}
 	if n.ReceiveBuffer > old.ReceiveBuffer {
-		c.considerWindowUpdate()
+		c.considerWindowUpdate(now)
 	}
 }

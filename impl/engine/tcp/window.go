@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"github.com/sluicenet/sluice/api/clock"
 	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
@@ -148,7 +149,7 @@ func (c *Conn) windowLikeBSD() uint16 {
 
 // considerWindowUpdate is called when the user has read: it announces the window
 // if that opens it noticeably.
-func (c *Conn) considerWindowUpdate() {
+func (c *Conn) considerWindowUpdate(now clock.Time) {
 	if !c.receiving() || !c.edgeMoves() || fault.On("window-update-missing") {
 		return
 	}
@@ -156,6 +157,9 @@ func (c *Conn) considerWindowUpdate() {
 	// the next ACK will do.
 	gain, seg := int64(c.wantEdge()-c.rcvEdge), c.segmentEstimate()
 	buf := c.maxRcvWnd()
+	if c.rcvWnd() < seg {
+		c.noteReopened(now)
+	}
 	if c.rcvWnd() < seg || gain >= buf/4 || gain >= 2*seg && c.rcvWnd() < buf/2 {
 		c.ackNow = true
 	}
