@@ -10,6 +10,7 @@ type lookup[T any] struct {
 	place   func(*T) *place[T]
 	buckets []*T // a power of two of them
 	n       int
+	last    *T // that get found; packets come in runs
 }
 
 // A place is where a T stands in its lookup.
@@ -32,9 +33,13 @@ func (l *lookup[T]) get(key *tuple) *T {
 	if l.n == 0 {
 		return nil
 	}
+	if l.last != nil && l.place(l.last).key == *key {
+		return l.last
+	}
 	for t := *l.bucket(key); t != nil; {
 		p := l.place(t)
 		if p.key == *key {
+			l.last = t
 			return t
 		}
 		t = p.next
@@ -65,6 +70,9 @@ func (l *lookup[T]) remove(t *T) {
 		b = &l.place(*b).next
 	}
 	*b, p.next = p.next, nil
+	if l.last == t {
+		l.last = nil
+	}
 	if l.n--; l.n < len(l.buckets)/8 && len(l.buckets) > minBuckets {
 		l.resize(max(len(l.buckets)/4, minBuckets))
 	}

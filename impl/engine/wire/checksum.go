@@ -81,6 +81,10 @@ func sum16(b []byte) uint16 {
 		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b), carry)
 		b = b[8:]
 	}
+	if len(b) >= 4 { // as the headers of IPv4 end
+		s, carry = bits.Add64(s, uint64(binary.LittleEndian.Uint32(b)), carry)
+		b = b[4:]
+	}
 	var tail uint64
 	for i, x := range b {
 		tail |= uint64(x) << (8 * i)
@@ -101,8 +105,10 @@ func PseudoHeader(src, dst netip.Addr, proto uint8, n int) Checksum {
 	var c Checksum
 	if src.Is4() {
 		s, d := src.As4(), dst.As4()
-		c.Add(s[:])
-		c.Add(d[:])
+		sum := uint64(binary.BigEndian.Uint32(s[:])) + uint64(binary.BigEndian.Uint32(d[:]))
+		sum = sum>>32 + sum&0xffffffff // 33 bits
+		sum = sum>>16 + sum&0xffff     // 17 bits
+		c.sum = uint32(sum>>16 + sum&0xffff)
 	} else {
 		s, d := src.As16(), dst.As16()
 		c.Add(s[:])
