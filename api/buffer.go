@@ -3,6 +3,7 @@ package api
 import (
 	"sync"
 	"sync/atomic"
+	"unsafe"
 )
 
 // A Buffer is a run of bytes with one owner at a time.
@@ -109,6 +110,29 @@ func (b *Buffer) Split(n int) *Buffer {
 	t := b.View(n, len(b.b))
 	b.Trim(0, n)
 	return &t
+}
+
+// Join takes next into b where its bytes follow b's in the same memory, as those of two
+// Views or of the parts of a Split do, and reports whether that is so. next is released
+// by it.
+func (b *Buffer) Join(next *Buffer) bool {
+	n := len(b.b)
+	if b.mem == nil || b.mem != next.mem || n == 0 || len(next.b) == 0 {
+		return false
+	}
+	// b's capacity ends with it: only the page knows what follows.
+	from, end := pageOffset(b.mem.page, b.b), pageOffset(next.mem.page, next.b)+len(next.b)
+	if from+n+len(next.b) != end {
+		return false
+	}
+	b.b = b.mem.page[from:end:end]
+	next.Release()
+	return true
+}
+
+// pageOffset returns where in page the slice b of it begins.
+func pageOffset(page, b []byte) int {
+	return int(uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(unsafe.Pointer(unsafe.SliceData(page))))
 }
 
 // Exclusive reports whether no other Buffer shares b's memory, so that whoever

@@ -170,3 +170,44 @@ func TestBufferProperty(t *testing.T) {
 		}
 	})
 }
+
+// Join puts together again what View and Split have taken apart, and nothing else.
+func TestBufferJoin(t *testing.T) {
+	page := Alloc(100)
+	for i := range page.Bytes() {
+		page.Bytes()[i] = byte(i)
+	}
+	a, b, c := page.View(10, 30), page.View(30, 50), page.View(50, 60)
+	empty := page.View(30, 30)
+	other := CopyBuffer(page.Bytes()[30:50])
+	for what, next := range map[string]*Buffer{"a gap": &c, "itself": &a, "other memory": other, "nothing": &empty, "what comes before": page} {
+		if a.Join(next) {
+			t.Errorf("joined with %s", what)
+		}
+	}
+	if c.Join(&b) {
+		t.Error("joined backwards")
+	}
+	if !a.Join(&b) || !a.Join(&c) {
+		t.Fatal("not joined")
+	}
+	if a.Len() != 50 || cap(a.Bytes()) != 50 || a.Bytes()[0] != 10 || a.Bytes()[49] != 59 {
+		t.Errorf("%d bytes, %v", a.Len(), a.Bytes())
+	}
+	empty.Release()
+	page.Release()
+	if !a.Exclusive() {
+		t.Error("something still refers to the page")
+	}
+	tail := a.Split(20)
+	if !a.Join(tail) || a.Len() != 50 {
+		t.Error("what was split is not joined")
+	}
+	a.Release()
+	gone := NewBuffer([]byte("x"))
+	gone.Release()
+	if gone.Join(other) || other.Join(gone) {
+		t.Error("joined with a released buffer")
+	}
+	other.Release()
+}

@@ -89,7 +89,7 @@ var rules = []rule{
 	{"api/netconn", []string{"api"}},
 
 	// The engine knows neither controllers nor drivers nor configurations.
-	{"impl/engine/...", []string{"api/...", "impl/engine/..."}},
+	{"impl/engine/...", []string{"api/...", "impl/engine/...", "internal/inet"}},
 	{"impl/kernel/...", []string{"api/...", "impl/kernel/...", "golang.org/x/sys/unix", "golang.org/x/sys/windows"}},
 	// Any other package of impl is a congestion controller.
 	{"impl/...", []string{"api/cc"}},
@@ -103,6 +103,7 @@ var rules = []rule{
 	{"link/packet", []string{"api/...", "link/internal/...", "golang.org/x/sys/unix"}},
 	{"link/pcap", []string{"api/...", "link/internal/...", "github.com/google/gopacket/..."}},
 	{"link/sim", []string{"api/...", "link/internal/...", "link/impair"}},
+	{"link/gso", []string{"api/...", "internal/inet"}},
 	{"link/...", []string{"api/...", "link/internal/..."}},
 
 	// The suite judges any stack, so only what makes targets may know ours.
@@ -117,6 +118,7 @@ var rules = []rule{
 	{"sim/...", []string{"api/...", "impl/...", "link/...", "config/...", "sim/..."}},
 	{"bridge/...", []string{"api/...", "impl/...", "link/...", "config/...", "sim/...", "bridge/...", "golang.org/x/sys/unix", "github.com/vishvananda/netlink/..."}},
 	{"mocks", []string{"api/...", "github.com/stretchr/testify/..."}},
+	{"internal/inet", nil},
 	{"internal/...", []string{"api/...", "impl/...", "link/...", "pgregory.net/rapid"}},
 	{"cmd/...", []string{"..."}},
 	{"examples/conform-driver", []string{"api/...", "impl/...", "conformance"}},

@@ -240,7 +240,10 @@ func strip(bs []api.Buffer, p *link.Packet, k, n int) []api.Buffer {
 			continue
 		}
 		b.Trim(from, to)
-		bs = append(bs, b)
+		// What one end of a link in memory has cut out of a page is one piece again.
+		if i := len(bs) - 1; i < 0 || !bs[i].Join(&b) {
+			bs = append(bs, b)
+		}
 	}
 	return bs
 }

@@ -3,32 +3,18 @@ package gso
 import (
 	"encoding/binary"
 	"math/bits"
+
+	"github.com/sluicenet/sluice/internal/inet"
 )
 
 // add adds the bytes b to an Internet checksum that is not yet folded; odd says that
 // an odd number of bytes came before.
 func add(sum uint64, b []byte, odd bool) uint64 {
-	var s, carry uint64
-	for len(b) >= 32 {
-		s, carry = bits.Add64(s, binary.BigEndian.Uint64(b), carry)
-		s, carry = bits.Add64(s, binary.BigEndian.Uint64(b[8:]), carry)
-		s, carry = bits.Add64(s, binary.BigEndian.Uint64(b[16:]), carry)
-		s, carry = bits.Add64(s, binary.BigEndian.Uint64(b[24:]), carry)
-		b = b[32:]
-	}
-	for len(b) >= 2 {
-		s, carry = bits.Add64(s, uint64(binary.BigEndian.Uint16(b)), carry)
-		b = b[2:]
-	}
-	if len(b) == 1 {
-		s, carry = bits.Add64(s, uint64(b[0])<<8, carry)
-	}
-	s, carry = bits.Add64(s, carry, 0)
-	part := uint64(fold(s)) + carry
+	part := inet.Sum(b)
 	if odd {
-		part = uint64(bits.ReverseBytes16(fold(part)))
+		part = bits.ReverseBytes16(part)
 	}
-	return sum + part
+	return sum + uint64(part)
 }
 
 // fold returns a sum in 16 bits, not inverted.
