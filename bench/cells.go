@@ -71,6 +71,7 @@ func allCells() []*cell {
 		}
 	}
 	plain := memLink{mtu: 1500}
+	edge := memLink{mtu: 1500, software: true}
 	super := memLink{mtu: 1500, gso: true}
 	mem := func(l memLink, w func(network, *params) (map[string]float64, error), withFlow bool) []variant {
 		v := []variant{{"sluice", over(w, func() (network, error) { return newSluicePair(l, false) })}}
@@ -79,6 +80,10 @@ func allCells() []*cell {
 		}
 		if !l.gso {
 			v = append(v, variant{"gvisor-pipe", over(w, func() (network, error) { return newGVisorPair(l, gvisorPipe) })})
+		}
+		if l.software {
+			v = append(v, variant{"gvisor-edge", over(w, func() (network, error) { return newGVisorPair(l, gvisorDirect) })})
+			l.software = false // the others without
 		}
 		return append(v,
 			variant{"gvisor-channel", over(w, func() (network, error) { return newGVisorPair(l, gvisorChannel) })},
@@ -91,14 +96,14 @@ func allCells() []*cell {
 			name: fmt.Sprintf("bulk/mem/1500/%d", flows), about: fmt.Sprintf("%d flows, one way, in memory, MTU 1500, no offload; kernel: loopback", flows),
 			metric: "gbit/s", cpuMetric: "gbit/cpu-s", also: []string{"allocs/MB", "retransmits"},
 			reference: []reference{{11.3, 3.6}, {13.7, 5.1}, {12.2, 3.9}}[i],
-			stacks:    mem(plain, w, true),
+			stacks:    mem(edge, w, true),
 		})
 	}
 	for _, flows := range []int{1000, 10000} {
 		add(cell{
 			name: fmt.Sprintf("bulk/mem/1500/%d", flows), about: fmt.Sprintf("%d flows, one way, in memory, MTU 1500, no offload; kernel: loopback", flows),
 			metric: "gbit/s", cpuMetric: "gbit/cpu-s", slow: true, timeout: time.Minute,
-			stacks: mem(plain, bulk{flows: flows}.run, true),
+			stacks: mem(edge, bulk{flows: flows}.run, true),
 		})
 	}
 	for i, flows := range []int{1, 10, 100} {

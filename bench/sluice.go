@@ -13,6 +13,7 @@ import (
 	"github.com/sluicenet/sluice/impl/cubic"
 	"github.com/sluicenet/sluice/impl/engine"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
+	"github.com/sluicenet/sluice/link/gso"
 	"github.com/sluicenet/sluice/link/pipe"
 	"github.com/sluicenet/sluice/link/tun"
 	"github.com/sluicenet/sluice/link/tun/setup"
@@ -31,8 +32,9 @@ const (
 
 // A memLink is a link between two stacks of this process.
 type memLink struct {
-	mtu int
-	gso bool // super-packets, and nobody computes checksums
+	mtu      int
+	gso      bool // super-packets, and nobody computes checksums
+	software bool // plain packets with checksums cross, but the stacks see super-packets
 }
 
 // newEngine makes a stack of ours. It uses what its users would, but for the
@@ -68,11 +70,15 @@ func newSluicePair(l memLink, flows bool) (network, error) {
 	}
 	a, b := pipe.New(cfg)
 	n := &sluiceNetwork{flows: flows}
+	var client, server link.Link = a, b
+	if l.software {
+		client, server = gso.Wrap(a), gso.Wrap(b)
+	}
 	var err error
-	if n.client, err = newEngine(a, clientNet, nil); err != nil {
+	if n.client, err = newEngine(client, clientNet, nil); err != nil {
 		return nil, err
 	}
-	if n.server, err = newEngine(b, serverNet, nil); err != nil {
+	if n.server, err = newEngine(server, serverNet, nil); err != nil {
 		return nil, err
 	}
 	return n, nil

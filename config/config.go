@@ -49,6 +49,7 @@ type Link struct {
 	MTU     int      `mapstructure:"mtu" default:"1500" min:"576" max:"65535" doc:"Largest IP packet, in bytes; 1280 at least for IPv6."`
 	Ends    []string `mapstructure:"ends" default:"a,b" doc:"Names of the two ends of a pipe or sim link. Stacks refer to them as 'link:end'."`
 	Capture string   `mapstructure:"capture" doc:"File that the link's packets are written to, in pcapng format; of a pipe or sim link, those that pass its first end. Replaced at each start."`
+	Pipe    *Pipe    `mapstructure:"pipe" doc:"Settings of the driver pipe."`
 	Tun     *Tun     `mapstructure:"tun" doc:"Settings of the driver tun."`
 	Tap     *Tap     `mapstructure:"tap" doc:"Settings of the driver tap."`
 	Packet  *Packet  `mapstructure:"packet" doc:"Settings of the driver packet."`
@@ -71,6 +72,11 @@ func (l *Link) kernelDevice() *Tun {
 		return &l.Tap.Tun
 	}
 	return l.Tun
+}
+
+// Pipe is a link in memory.
+type Pipe struct {
+	Offload string `mapstructure:"offload" default:"off" oneof:"off|on|software" doc:"on: super-packets of up to 64 KiB cross whole, and nobody computes checksums. software: packets of the MTU with checksums cross, which are cut in front of the link and merged behind it. Both make bulk transfers faster."`
 }
 
 // Tun is a TUN device.

@@ -24,12 +24,19 @@ func openLink(l *Link, deps Deps) (*builtLink, error) {
 	switch l.Driver {
 	case "pipe":
 		cfg := pipe.Config{Name: l.Name, MTU: l.MTU}
+		if l.Pipe != nil && l.Pipe.Offload == "on" {
+			cfg.MaxGSO, cfg.TxChecksum = 65535, true
+		}
 		if err := cfg.Check(); err != nil {
 			return nil, err
 		}
 		x, y := pipe.New(cfg)
-		b.add(l.Name+":"+l.Ends[0], x)
-		b.add(l.Name+":"+l.Ends[1], y)
+		for i, end := range []link.Link{x, y} {
+			if l.Pipe != nil && l.Pipe.Offload == "software" {
+				end = gso.Wrap(end)
+			}
+			b.add(l.Name+":"+l.Ends[i], end)
+		}
 	case "sim":
 		x, y, err := sim.New(deps.Clock, l.simConfig())
 		if err != nil {

@@ -53,7 +53,7 @@ func (v *validator) links() {
 		for _, b := range []struct {
 			driver string
 			given  bool
-		}{{"tun", l.Tun != nil}, {"tap", l.Tap != nil}, {"packet", l.Packet != nil}, {"replay", l.Replay != nil}, {"sim", l.Sim != nil}} {
+		}{{"pipe", l.Pipe != nil}, {"tun", l.Tun != nil}, {"tap", l.Tap != nil}, {"packet", l.Packet != nil}, {"replay", l.Replay != nil}, {"sim", l.Sim != nil}} {
 			if b.given && l.Driver != b.driver {
 				v.fail(path+"."+b.driver, key+"."+b.driver, "is for the driver %s, not %s", b.driver, l.Driver)
 			}

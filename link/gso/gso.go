@@ -55,6 +55,10 @@ func (e *edge) Attach(recv func(batch []link.Packet)) error {
 		return e.Link.Attach(nil) // which says what is wrong
 	}
 	return e.Link.Attach(func(batch []link.Packet) {
+		if len(batch) == 1 { // as requests and answers come
+			recv(batch)
+			return
+		}
 		m := e.mergers.Get().(*merger)
 		recv(m.merge(batch))
 		m.reset()
