@@ -41,7 +41,7 @@ type device struct {
 
 	mu       sync.Mutex
 	attached bool
-	closed   bool
+	closed   atomic.Bool // set under mu
 
 	errors atomic.Uint64
 }
@@ -56,6 +56,7 @@ type queue struct {
 
 	// The reading goroutine's.
 	fillFunc  func(fd uintptr) bool
+	recv      func(batch []link.Packet)
 	header    [virtio.HeaderLen]byte
 	slot      pages.Slot // to be read into next
 	batch     []link.Packet
@@ -102,7 +103,7 @@ func (d *device) Attach(recv func(batch []link.Packet)) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed {
+	if d.closed.Load() {
 		return d.errClosed()
 	}
 	if d.attached {
@@ -118,8 +119,7 @@ func (d *device) Attach(recv func(batch []link.Packet)) error {
 // Close implements [link.Link].
 func (d *device) Close() error {
 	d.mu.Lock()
-	first := !d.closed
-	d.closed = true
+	first := !d.closed.Swap(true)
 	attached := d.attached
 	d.mu.Unlock()
 	var errs []error
@@ -136,17 +136,11 @@ func (d *device) Close() error {
 	return errors.Join(errs...)
 }
 
-func (d *device) isClosed() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.closed
-}
-
 func (d *device) errClosed() error { return fmt.Errorf("link %s: %w", d.attr.Name, net.ErrClosed) }
 
 // read hands packets to recv until the device is closed or has failed.
 func (q *queue) read(recv func(batch []link.Packet)) {
-	q.batch = make([]link.Packet, 0, batchSize)
+	q.recv, q.batch = recv, make([]link.Packet, 0, batchSize)
 	q.file.SetReadDeadline(time.Now().Add(livenessInterval))
 	for {
 		err := q.raw.Read(q.fillFunc)
@@ -155,18 +149,12 @@ func (q *queue) read(recv func(batch []link.Packet)) {
 			q.checkAlive()
 			q.file.SetReadDeadline(time.Now().Add(livenessInterval))
 		}
-		if err != nil && !q.isClosed() {
+		if err != nil && !q.closed.Load() {
 			// The runtime's poller has seen the descriptor fail before we have.
 			if q.checkAlive(); q.readError == nil {
 				q.readError = err
 			}
 		}
-		if n := len(q.batch); n > 0 && err == nil {
-			q.packetsIn.Add(uint64(n))
-			recv(q.batch)
-		}
-		clear(q.batch)
-		q.batch = q.batch[:0]
 		if err != nil || q.readError != nil {
 			break
 		}
@@ -196,30 +184,50 @@ func (q *queue) checkAlive() {
 	})
 }
 
-// fill reads packets into the batch until that is full or nothing is left. It
-// returns false to wait for more.
+// fill reads packets and hands them on until nothing is left. It then returns false,
+// to wait for more. What comes while recv works with the last batch, after the look
+// that found nothing, is not missed: the poller tells of it.
 func (q *queue) fill(fd uintptr) bool {
+	for {
+		more := q.gather(int(fd))
+		if n := len(q.batch); n > 0 {
+			q.packetsIn.Add(uint64(n))
+			q.recv(q.batch)
+			clear(q.batch)
+			q.batch = q.batch[:0]
+		}
+		if q.readError != nil || q.closed.Load() {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
+}
+
+// gather reads packets into the batch until that is full or nothing is left, and
+// reports whether there may be more.
+func (q *queue) gather(fd int) bool {
 	for failures := 0; len(q.batch) < batchSize && q.readError == nil; {
 		small, big := q.slot.Space()
 		iov := append(q.readIOV[:0], small, big)
 		if q.headerLen > 0 {
 			iov = append(q.readIOV[:0], q.header[:], small, big)
 		}
-		n, err := unix.Readv(int(fd), iov)
+		n, err := unix.Readv(fd, iov)
 		switch {
 		case err == nil:
 			q.received(n - q.headerLen)
 		case errors.Is(err, unix.EAGAIN):
-			return len(q.batch) > 0
+			return false
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EBADFD), errors.Is(err, unix.EBADF), errors.Is(err, unix.ENODEV):
 			q.errors.Add(1)
 			q.readError = err
-			return true
 		default:
 			q.errors.Add(1)
 			if failures++; failures == maxReadErrors {
-				return len(q.batch) > 0
+				return false
 			}
 		}
 	}
