@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -19,7 +20,10 @@ import (
 
 // Implementation constants.
 const (
-	batchSize = 64 // packets handed to recv at a time
+	// What is handed to recv at a time, at most. A batch of super-packets is
+	// short enough to be still in the cache when its reader comes.
+	batchSize  = 64
+	batchBytes = 1 << 20
 
 	// maxPieces is how many slices one writev may have: IOV_MAX.
 	maxPieces = 1024
@@ -55,13 +59,14 @@ type queue struct {
 	done chan struct{} // the reading goroutine has ended
 
 	// The reading goroutine's.
-	fillFunc  func(fd uintptr) bool
-	recv      func(batch []link.Packet)
-	header    [virtio.HeaderLen]byte
-	slot      pages.Slot // to be read into next
-	batch     []link.Packet
-	readIOV   [3][]byte
-	readError error // for good
+	fillFunc   func(fd uintptr) bool
+	recv       func(batch []link.Packet)
+	header     [virtio.HeaderLen]byte
+	slot       pages.Slot // to be read into next
+	batch      []link.Packet
+	batchBytes int
+	readIOV    [3][]byte
+	readError  error // for good
 
 	send      sender
 	drainFunc func(fd uintptr) bool // drain, bound once: fewer allocations
@@ -195,6 +200,7 @@ func (q *queue) fill(fd uintptr) bool {
 			q.recv(q.batch)
 			clear(q.batch)
 			q.batch = q.batch[:0]
+			q.batchBytes = 0
 		}
 		if q.readError != nil || q.closed.Load() {
 			return true
@@ -202,13 +208,17 @@ func (q *queue) fill(fd uintptr) bool {
 		if !more {
 			return false
 		}
+		// Those for whom something has come work while it is in the cache, and
+		// make room in their windows. A device that always has more would keep
+		// the processor until the scheduler takes it away.
+		runtime.Gosched()
 	}
 }
 
 // gather reads packets into the batch until that is full or nothing is left, and
 // reports whether there may be more.
 func (q *queue) gather(fd int) bool {
-	for failures := 0; len(q.batch) < batchSize && q.readError == nil; {
+	for failures := 0; len(q.batch) < batchSize && q.batchBytes < batchBytes && q.readError == nil; {
 		small, big := q.slot.Space()
 		iov := append(q.readIOV[:0], small, big)
 		if q.headerLen > 0 {
@@ -253,6 +263,7 @@ func (q *queue) received(n int) {
 		}
 	}
 	q.bytesIn.Add(uint64(n))
+	q.batchBytes += n
 	q.batch = append(q.batch, link.Packet{Payload: q.slot.Take(n), Offload: o})
 }
 
