@@ -219,10 +219,10 @@ func (q *queue) fill(fd uintptr) bool {
 // reports whether there may be more.
 func (q *queue) gather(fd int) bool {
 	for failures := 0; len(q.batch) < batchSize && q.batchBytes < batchBytes && q.readError == nil; {
-		small, big := q.slot.Space()
-		iov := append(q.readIOV[:0], small, big)
+		first, second := q.slot.Space()
+		iov := append(q.readIOV[:0], first, second)
 		if q.headerLen > 0 {
-			iov = append(q.readIOV[:0], q.header[:], small, big)
+			iov = append(q.readIOV[:0], q.header[:], first, second)
 		}
 		n, err := unix.Readv(fd, iov)
 		switch {
