@@ -71,6 +71,7 @@ type queue struct {
 	send      sender
 	drainFunc func(fd uintptr) bool // drain, bound once: fewer allocations
 
+	reads                          atomic.Uint64 // calls of readv
 	packetsIn, bytesIn, dropsIn    atomic.Uint64
 	packetsOut, bytesOut, dropsOut atomic.Uint64
 }
@@ -99,6 +100,15 @@ func QueuePackets(l link.Link) (in, out []uint64) {
 		in, out = append(in, q.packetsIn.Load()), append(out, q.packetsOut.Load())
 	}
 	return in, out
+}
+
+// Reads returns how many calls of readv the queues of a link that Open has returned
+// have made.
+func Reads(l link.Link) (n uint64) {
+	for _, q := range l.(*device).queues {
+		n += q.reads.Load()
+	}
+	return n
 }
 
 // Attach implements [link.Link]. It starts the reading goroutines.
@@ -224,6 +234,7 @@ func (q *queue) gather(fd int) bool {
 		if q.headerLen > 0 {
 			iov = append(q.readIOV[:0], q.header[:], first, second)
 		}
+		q.reads.Add(1)
 		n, err := unix.Readv(fd, iov)
 		switch {
 		case err == nil:
