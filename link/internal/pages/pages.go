@@ -20,21 +20,21 @@ const patience = 16
 // small one costs no more than that. While super-packets come it is the big
 // page alone: they are then in one piece, which costs their reader half as much.
 type Slot struct {
-	small, big *api.Buffer
-	whole      int // how many packets more are read into the big page alone
+	small, big api.Buffer // empty if there is none: values cost no allocation each
+	whole      int        // how many packets more are read into the big page alone
 }
 
 // Space returns the memory to read the next packet to, one part after the other.
 // The second part may be empty.
 func (s *Slot) Space() (first, second []byte) {
-	if s.big == nil {
-		s.big = api.Alloc(Big)
+	if s.big.Len() == 0 {
+		s.big = *api.Alloc(Big)
 	}
 	if s.whole > 0 {
 		return s.big.Bytes(), nil
 	}
-	if s.small == nil {
-		s.small = api.Alloc(Small)
+	if s.small.Len() == 0 {
+		s.small = *api.Alloc(Small)
 	}
 	return s.small.Bytes(), s.big.Bytes()
 }
@@ -53,12 +53,12 @@ func (s *Slot) Take(n int) []api.Buffer {
 		return []api.Buffer{s.takeBig(n)}
 	}
 	small := s.small
-	s.small = nil
+	s.small = api.Buffer{}
 	if n <= Small {
 		small.Trim(0, n)
-		return []api.Buffer{*small}
+		return []api.Buffer{small}
 	}
-	return []api.Buffer{*small, s.takeBig(n - Small)}
+	return []api.Buffer{small, s.takeBig(n - Small)}
 }
 
 // takeBig returns the first n bytes of the big page.
@@ -71,17 +71,16 @@ func (s *Slot) takeBig(n int) api.Buffer {
 	}
 	s.whole = patience
 	b := s.big
-	s.big = nil
+	s.big = api.Buffer{}
 	b.Trim(0, n)
-	return *b
+	return b
 }
 
 // Release gives the memory back.
 func (s *Slot) Release() {
-	for _, b := range []*api.Buffer{s.small, s.big} {
-		if b != nil {
+	for _, b := range []*api.Buffer{&s.small, &s.big} {
+		if b.Len() > 0 {
 			b.Release()
 		}
 	}
-	s.small, s.big = nil, nil
 }

@@ -63,3 +63,25 @@ func TestSlot(t *testing.T) {
 		t.Error("no long packet came in one piece")
 	}
 }
+
+// A packet costs the slice that it is handed over in.
+func TestSlotAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector has pools forget")
+	}
+	var s Slot
+	defer s.Release()
+	for _, n := range []int{100, Big} {
+		one := func() {
+			s.Space()
+			p := s.Take(n)
+			for i := range p {
+				p[i].Release()
+			}
+		}
+		one()
+		if a := testing.AllocsPerRun(200, one); a >= 2 {
+			t.Errorf("%v allocations for a packet of %d bytes", a, n)
+		}
+	}
+}
