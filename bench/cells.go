@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path"
+	"runtime"
 	"strings"
 	"time"
 )
@@ -137,7 +138,8 @@ func allCells() []*cell {
 			v = append(v, variant{"sluice-flow", over(w, func() (network, error) { return newSluiceTun(offload, true) })})
 		}
 		return append(v,
-			variant{"gvisor-tun", over(w, func() (network, error) { return newGVisorTun(offload) })},
+			variant{"gvisor-tun", over(w, func() (network, error) { return newGVisorTun(offload, 1) })},
+			variant{"gvisor-queues", over(w, func() (network, error) { return newGVisorTun(offload, runtime.NumCPU()) })},
 			variant{"kernel", over(w, func() (network, error) { return newVeth(offload) })})
 	}
 	for _, offload := range []bool{true, false} {

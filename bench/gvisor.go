@@ -16,7 +16,7 @@ import (
 )
 
 // gvisorOptions says how gVisor is set up: as its users tune it.
-const gvisorOptions = "gVisor v0.0.0-20260905035102-160fafc42237: SACK, CUBIC, send buffer <= 6 MiB, receive buffer <= 8 MiB, receive moderation, TIME_WAIT 1 s and reused, RACK as by default, no host firewall; links: its pipe, its channel, and endpoints written for it (memory without a queue, also with its GSO in software; TUN from the caller's goroutine, 64 KB host GSO)"
+const gvisorOptions = "gVisor v0.0.0-20260905035102-160fafc42237: SACK, CUBIC, send buffer <= 6 MiB, receive buffer <= 8 MiB, receive moderation, TIME_WAIT 1 s and reused, RACK as by default, no host firewall; links: its pipe, its channel, and endpoints written for it (memory without a queue, also with its GSO in software; TUN from the caller's goroutine, 64 KB host GSO, with one queue and with one for each CPU)"
 
 // newGVisor makes a stack of gVisor's on an endpoint.
 func newGVisor(ep stack.LinkEndpoint, address [4]byte) (*stack.Stack, error) {
@@ -116,8 +116,8 @@ func carry(from, to *channel.Endpoint) {
 	}
 }
 
-func newGVisorTun(offload bool) (network, error) {
-	ep, err := newTunEndpoint(offload)
+func newGVisorTun(offload bool, queues int) (network, error) {
+	ep, err := newTunEndpoint(offload, queues)
 	if err != nil {
 		return nil, err
 	}

@@ -18,13 +18,15 @@ import (
 
 // tunEndpoint reaches a TUN device without a queue or a goroutine between: it
 // writes from the caller's, and reads until nothing is left. Super-packets of
-// 64 KB cross it whole both ways, and what it reads is not copied.
+// 64 KB cross it whole both ways, and what it reads is not copied. Each queue of the
+// device has a goroutine that reads; what is sent is spread over them by the
+// hash that gVisor gives each connection, as its own endpoint (fdbased) does.
 type tunEndpoint struct {
 	endpointBase
-	file    *os.File
+	files   []*os.File
 	offload bool
 	once    sync.Once
-	fd      int
+	fds     []int
 	headers sync.Pool
 }
 
@@ -35,46 +37,62 @@ var (
 
 const virtioHeader = 10
 
-func newTunEndpoint(offload bool) (*tunEndpoint, error) {
+func newTunEndpoint(offload bool, queues int) (*tunEndpoint, error) {
 	if err := tuneKernel(); err != nil {
 		return nil, err
 	}
+	e := &tunEndpoint{offload: offload, headers: sync.Pool{New: func() any { return new([virtioHeader]byte) }}}
+	for range queues {
+		fd, err := openTun("bench0", offload, queues > 1)
+		if err != nil {
+			return nil, err
+		}
+		e.files, e.fds = append(e.files, os.NewFile(uintptr(fd), "tun")), append(e.fds, fd)
+	}
+	if err := setup.Configure("bench0", 1500, serverNet); err != nil {
+		return nil, err
+	}
+	return e, setQueueLength("bench0", tunQueue)
+}
+
+func openTun(name string, offload, several bool) (int, error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, fmt.Errorf("/dev/net/tun: %w", err)
+		return -1, fmt.Errorf("/dev/net/tun: %w", err)
 	}
-	ifr, err := unix.NewIfreq("bench0")
+	ifr, err := unix.NewIfreq(name)
 	if err != nil {
-		return nil, err
+		return -1, err
 	}
 	flags := uint16(unix.IFF_TUN | unix.IFF_NO_PI)
 	if offload {
 		flags |= unix.IFF_VNET_HDR
 	}
+	if several {
+		flags |= unix.IFF_MULTI_QUEUE
+	}
 	ifr.SetUint16(flags)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
-		return nil, fmt.Errorf("TUNSETIFF: %w", err)
+		return -1, fmt.Errorf("TUNSETIFF: %w", err)
 	}
 	if offload {
 		if err := unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, unix.TUN_F_CSUM|unix.TUN_F_TSO4|unix.TUN_F_TSO6); err != nil {
-			return nil, fmt.Errorf("TUNSETOFFLOAD: %w", err)
+			return -1, fmt.Errorf("TUNSETOFFLOAD: %w", err)
 		}
 	}
-	if err := setup.Configure("bench0", 1500, serverNet); err != nil {
-		return nil, err
-	}
-	if err := setQueueLength("bench0", tunQueue); err != nil {
-		return nil, err
-	}
-	return &tunEndpoint{
-		file: os.NewFile(uintptr(fd), "tun"), fd: fd, offload: offload,
-		headers: sync.Pool{New: func() any { return new([virtioHeader]byte) }},
-	}, nil
+	return fd, nil
 }
 
 func (e *tunEndpoint) MTU() uint32        { return 1500 }
 func (e *tunEndpoint) GSOMaxSize() uint32 { return 65535 }
-func (e *tunEndpoint) Close()             { e.once.Do(func() { e.file.Close() }) }
+
+func (e *tunEndpoint) Close() {
+	e.once.Do(func() {
+		for _, f := range e.files {
+			f.Close()
+		}
+	})
+}
 
 func (e *tunEndpoint) Capabilities() stack.LinkEndpointCapabilities {
 	// With CapabilityTXChecksumOffload gVisor would leave the checksum of a SYN at
@@ -95,7 +113,9 @@ func (e *tunEndpoint) SupportedGSO() stack.SupportedGSO {
 func (e *tunEndpoint) Attach(d stack.NetworkDispatcher) {
 	e.dispatcher = d
 	if d != nil {
-		go e.read()
+		for _, f := range e.files {
+			go e.read(f)
+		}
 	}
 }
 
@@ -123,7 +143,7 @@ func (e *tunEndpoint) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Erro
 		}
 		iov = append(iov, p.AsSlices()...)
 		for {
-			_, err := unix.Writev(e.fd, iov)
+			_, err := unix.Writev(e.fds[p.Hash%uint32(len(e.fds))], iov)
 			if err == nil {
 				break
 			}
@@ -137,8 +157,8 @@ func (e *tunEndpoint) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Erro
 
 // read delivers what comes from the device. Small packets are copied out, so that
 // the large view they were read into can be used again.
-func (e *tunEndpoint) read() {
-	raw, err := e.file.SyscallConn()
+func (e *tunEndpoint) read(f *os.File) {
+	raw, err := f.SyscallConn()
 	if err != nil {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"github.com/sluicenet/sluice/api"
@@ -85,7 +86,7 @@ func newSluicePair(l memLink, flows bool) (network, error) {
 }
 
 // newSluiceTun is a client of ours and a server of the kernel's, joined by a TUN
-// device.
+// device, which has a queue for each CPU.
 func newSluiceTun(offload, flows bool) (network, error) {
 	if err := tuneKernel(); err != nil {
 		return nil, err
@@ -94,7 +95,7 @@ func newSluiceTun(offload, flows bool) (network, error) {
 	if offload {
 		mode = tun.OffloadOn
 	}
-	l, err := tun.Open(tun.Config{Name: "bench0", Offload: mode})
+	l, err := tun.Open(tun.Config{Name: "bench0", Offload: mode, Queues: runtime.NumCPU()})
 	if err != nil {
 		return nil, err
 	}

@@ -83,7 +83,7 @@ type Pipe struct {
 type Tun struct {
 	Device        string   `mapstructure:"device" doc:"Name of the device, created if there is none. By default the kernel chooses one."`
 	FD            int      `mapstructure:"fd" min:"3" doc:"Number of an inherited descriptor of an open device of the kind, instead of device."`
-	Queues        int      `mapstructure:"queues" default:"1" min:"1" max:"256" doc:"Queues of the device, each read by a goroutine of its own; the kernel spreads flows over them."`
+	Queues        int      `mapstructure:"queues" default:"1" min:"1" max:"256" doc:"Queues of the device, each read by a goroutine of its own; the kernel spreads flows over them. One for each CPU pays where many flows are busy."`
 	Offload       string   `mapstructure:"offload" default:"off" oneof:"off|on|auto|software" doc:"Exchange super-packets and unfinished checksums with the kernel: auto where it can. software: plain packets cross the device, and are cut and merged in front of it."`
 	Up            bool     `mapstructure:"up" default:"true" doc:"Set the device's MTU and addresses and bring it up. Needs CAP_NET_ADMIN. Otherwise that is the administrator's task."`
 	HostAddresses []Prefix `mapstructure:"host_addresses" doc:"Addresses for the kernel's side of the device."`

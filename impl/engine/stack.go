@@ -182,21 +182,64 @@ func newSecret(seed uint64) (secret [32]byte) {
 	return secret
 }
 
-// receive takes a batch from the link. Neighbours that go to the same shard stay
-// together.
+// receive takes a batch from the link. What goes to one shard goes together, wherever
+// in the batch it was: a lock, a round of wake-ups and an ACK are then for all of it.
+// The packets of a flow stay in order.
 func (s *Stack) receive(batch []link.Packet) {
 	if len(s.shards) == 1 {
 		s.shards[0].input(batch)
 		return
 	}
+	var of [groupPackets]*shard // nil once the packet has been handed over
 	for len(batch) > 0 {
-		sh := s.shardOf(&batch[0])
-		n := 1
-		for n < len(batch) && s.shardOf(&batch[n]) == sh {
-			n++
+		part := batch[:min(len(batch), groupPackets)]
+		batch = batch[len(part):]
+		for i := range part {
+			of[i] = s.shardOf(&part[i])
 		}
-		sh.input(batch[:n])
-		batch = batch[n:]
+		s.distribute(part, of[:len(part)])
+	}
+}
+
+// groupPackets is how many packets are looked at together.
+const groupPackets = 64
+
+// groups has the memory for packets of one shard that did not lie together.
+var groups = sync.Pool{New: func() any { return new([groupPackets]link.Packet) }}
+
+// distribute hands each packet to its shard.
+func (s *Stack) distribute(ps []link.Packet, of []*shard) {
+	for i := 0; i < len(ps); {
+		sh := of[i]
+		if sh == nil {
+			i++
+			continue
+		}
+		end := i + 1
+		for end < len(ps) && of[end] == sh {
+			end++
+		}
+		next := end
+		for next < len(ps) && of[next] != sh {
+			next++
+		}
+		if next == len(ps) {
+			sh.input(ps[i:end])
+			i = end
+			continue
+		}
+		group := groups.Get().(*[groupPackets]link.Packet)
+		n := copy(group[:], ps[i:end])
+		for ; next < len(ps); next++ {
+			if of[next] == sh {
+				group[n], of[next] = ps[next], nil
+				n++
+			}
+		}
+		sh.input(group[:n])
+		clear(group[:n])
+		groups.Put(group)
+		i = end
 	}
 }
 

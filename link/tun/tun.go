@@ -35,7 +35,8 @@ type Config struct {
 
 	// Queues is how many queues of the device are used, each with a goroutine
 	// that reads; 0 means 1. The kernel gives every flow a queue, so that flows
-	// arrive on several CPUs and each stays in order. A device that exists
+	// arrive on several CPUs and each stays in order. One for each CPU pays where
+	// many flows are busy, above all without offload. A device that exists
 	// must have been made for several (IFF_MULTI_QUEUE; "ip tuntap add ...
 	// multi_queue").
 	Queues int

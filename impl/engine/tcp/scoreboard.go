@@ -67,6 +67,11 @@ func (b *scoreboard) find(seq uint64) int {
 	return sort.Search(len(l), func(i int) bool { return l[i].end > seq })
 }
 
+// spareRecs is how many records an empty scoreboard keeps memory for, at most: 160 KB.
+// A flow without super-packets whose ACKs come rarely fills and empties it again
+// and again.
+const spareRecs = 2 << 10
+
 // push appends the record of a new transmission.
 func (b *scoreboard) push(r txRec) {
 	if l := b.live(); len(l) >= maxRecs {
@@ -123,7 +128,7 @@ func (b *scoreboard) ack(una uint64, each func(r *txRec, n int64)) {
 		b.head++
 	}
 	if b.head == len(b.recs) {
-		b.recs, b.head = reuse(b.recs), 0
+		b.recs, b.head = reuseUpTo(b.recs, spareRecs), 0
 	} else if b.head > 64 && b.head > len(b.recs)/2 {
 		n := copy(b.recs, b.recs[b.head:])
 		b.recs, b.head = b.recs[:n], 0

@@ -104,8 +104,10 @@ func (q *sendQueue) clear() (freed int64) {
 
 // reuse returns an empty slice with the memory of s, unless that is more than an
 // idle connection should hold.
-func reuse[E any](s []E) []E {
-	if cap(s) > 128 {
+func reuse[E any](s []E) []E { return reuseUpTo(s, 128) }
+
+func reuseUpTo[E any](s []E, limit int) []E {
+	if cap(s) > limit {
 		return nil
 	}
 	return s[:0]

@@ -186,7 +186,7 @@ func (c *Conn) restLosses() {
 	if len(s.spare) == maxSpareLosses {
 		return
 	}
-	recs, ranges, resent := reuse(l.sb.recs), l.sb.ranges[:0], l.rack.resent[:0]
+	recs, ranges, resent := reuseUpTo(l.sb.recs, spareRecs), l.sb.ranges[:0], l.rack.resent[:0]
 	if cap(ranges) > 64 {
 		ranges = nil
 	}

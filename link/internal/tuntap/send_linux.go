@@ -89,7 +89,7 @@ func (q *queue) transmit(batch []link.Packet) error {
 	err := q.raw.Write(q.drainFunc)
 	s.batch = nil
 	switch {
-	case err != nil && q.isClosed(): // err has no name outside package os
+	case err != nil && q.closed.Load(): // err has no name outside package os
 		return q.errClosed()
 	case err != nil:
 		return fmt.Errorf("link %s: %w", q.attr.Name, err)
