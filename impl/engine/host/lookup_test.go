@@ -54,6 +54,13 @@ func TestLookup(t *testing.T) {
 	})
 }
 
+// TestEntrySize: what a connection makes the host hold, beside the tcp.Conn.
+func TestEntrySize(t *testing.T) {
+	if n := unsafe.Sizeof(entry{}); n > 96 {
+		t.Errorf("%d bytes", n)
+	}
+}
+
 // TestHalfOpenSize: what one SYN makes the host hold, with its bucket (S01).
 func TestHalfOpenSize(t *testing.T) {
 	if n := unsafe.Sizeof(halfOpen{}) + unsafe.Sizeof((*halfOpen)(nil)); n > 160 {
