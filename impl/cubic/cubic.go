@@ -30,23 +30,44 @@ const noThreshold = float64(cc.NoThreshold) // exact: a power of two
 // All windows are bytes; float64 holds them exactly, and the fractions that one ACK
 // adds. Products that are summed are converted explicitly, which keeps compilers
 // from fusing them: results are the same on every architecture.
+//
+// Of most connections that there are at any time most are in their first slow start.
+// What comes after it is allocated at its end, and kept.
 type controller struct {
-	c, beta         float64
-	fastConvergence bool
-	delayBased      bool // HyStart++
-	trace           func(key string, value float64)
+	*options
+	trace func(key string, value float64)
 
 	mss, initial   float64
 	cwnd, ssthresh float64
-	avoidance      // of the present or the last epoch
+	*grown         // nobody's, which is empty, in the first slow start
 	hystart
 
-	inEpoch bool    // in congestion avoidance, with the variables set up
-	reduced bool    // congestion avoidance follows a reduction, with no slow start between
-	timeout bool    // ... follows the slow start after a timeout
-	last    cc.Time // of the last ACK seen in the epoch
+	inEpoch bool // in congestion avoidance, with the variables set up
+	reduced bool // congestion avoidance follows a reduction, with no slow start between
+	timeout bool // ... follows the slow start after a timeout
+}
 
-	saved *saved // before the last congestion, for Undo; allocated at the first and kept
+// options are those of the package documentation.
+type options struct {
+	c, beta         float64
+	fastConvergence bool
+	delayBased      bool // HyStart++
+}
+
+// grown is what congestion avoidance needs.
+type grown struct {
+	avoidance         // of the present or the last epoch
+	last      cc.Time // of the last ACK seen in the epoch
+	saved     saved   // before the last congestion, for Undo
+}
+
+var nobody grown // never written
+
+// grow is called before something is put into c.grown.
+func (c *controller) grow() {
+	if c.grown == &nobody {
+		c.grown = new(grown)
+	}
 }
 
 type saved struct {
@@ -137,6 +158,7 @@ func (c *controller) cubic(t time.Duration) float64 {
 }
 
 func (c *controller) startEpoch(now cc.Time) {
+	c.grow()
 	c.inEpoch, c.tEpoch = true, now
 	c.wEst = c.cwnd
 	switch {
@@ -156,11 +178,9 @@ func (c *controller) startEpoch(now cc.Time) {
 }
 
 func (c *controller) OnCongestion(ev *cc.CongestionEvent) {
-	if c.saved == nil {
-		c.saved = new(saved)
-	}
+	c.grow()
 	if !ev.Repeat || !c.saved.valid {
-		*c.saved = saved{true, c.inEpoch, c.reduced, c.timeout, c.cwnd, c.ssthresh, c.avoidance}
+		c.saved = saved{true, c.inEpoch, c.reduced, c.timeout, c.cwnd, c.ssthresh, c.avoidance}
 	}
 	if ev.Repeat { // another timeout: RFC 5681, section 3.1, ssthresh stays
 		c.cwnd = c.mss
@@ -193,8 +213,8 @@ func (c *controller) OnCongestion(ev *cc.CongestionEvent) {
 
 // Undo implements [cc.Undoer]: section 4.9.
 func (c *controller) Undo(now cc.Time, kind cc.CongestionKind) {
-	s := c.saved
-	if s == nil || !s.valid {
+	s := &c.saved
+	if !s.valid {
 		return
 	}
 	if c.cwnd < c.cwndPrior {
@@ -225,7 +245,9 @@ func (c *controller) OnMSS(mss int64) {
 	if m < c.mss {
 		r := m / c.mss
 		for _, w := range []*float64{&c.cwnd, &c.initial, &c.wMax, &c.wEst, &c.cwndPrior} {
-			*w = math.Floor(*w * r)
+			if *w != 0 {
+				*w = math.Floor(*w * r)
+			}
 		}
 	}
 	c.mss = m

@@ -16,30 +16,42 @@ type factory struct{}
 func (factory) Name() string { return "cubic" }
 
 func (factory) New(env *cc.Env, opts string) (cc.Controller, error) {
-	c := &controller{c: 0.4, beta: 0.7, fastConvergence: true, delayBased: true, trace: env.Trace}
+	o, err := parse(opts)
+	if err != nil {
+		return nil, fmt.Errorf("cubic: %w", err)
+	}
+	mss := float64(max(env.MSS, 1))
+	initial := clamp(float64(env.InitialWindow), mss, maxWindow)
+	return &controller{
+		options: o, trace: env.Trace, grown: &nobody,
+		mss: mss, initial: initial, cwnd: initial, ssthresh: noThreshold,
+	}, nil
+}
+
+var defaults = options{c: 0.4, beta: 0.7, fastConvergence: true, delayBased: true}
+
+// parse returns the options in a string; the defaults are one value for all.
+func parse(opts string) (*options, error) {
+	if opts == "" {
+		return &defaults, nil
+	}
+	o := defaults
 	err := cc.ParseOptions(opts, func(key, value string) (known bool, err error) {
 		switch key {
 		case "c":
-			c.c, err = number(value, 1000)
+			o.c, err = number(value, 1000)
 		case "beta":
-			c.beta, err = number(value, 1)
+			o.beta, err = number(value, 1)
 		case "fast_convergence":
-			c.fastConvergence, err = onOff(value)
+			o.fastConvergence, err = onOff(value)
 		case "hystart":
-			c.delayBased, err = onOff(value)
+			o.delayBased, err = onOff(value)
 		default:
 			return false, nil
 		}
 		return true, err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("cubic: %w", err)
-	}
-	c.mss = float64(max(env.MSS, 1))
-	c.initial = clamp(float64(env.InitialWindow), c.mss, maxWindow)
-	c.cwnd = c.initial
-	c.ssthresh = noThreshold
-	return c, nil
+	return &o, err
 }
 
 // number parses a value greater than 0 and less than limit.

@@ -21,10 +21,10 @@ const (
 // the way of any slow start but the first (section 4.3).
 type hystart struct {
 	lastMin, currentMin time.Duration // least RTT of the round before, and of this one; 0: none
-	samples             int           // in this round
-	css                 bool          // conservative slow start
 	baseline            time.Duration // cssBaselineMinRtt
-	rounds              int           // of conservative slow start, the present one included
+	samples             uint8         // in this round, up to rttSamples
+	rounds              uint8         // of conservative slow start, the present one included
+	css                 bool          // conservative slow start
 }
 
 // onAck takes in an ACK of the first slow start, and reports whether that is over.
@@ -42,7 +42,7 @@ func (h *hystart) onAck(ev *cc.AckEvent) (over bool) {
 		if h.currentMin == 0 || rtt < h.currentMin {
 			h.currentMin = rtt
 		}
-		h.samples++
+		h.samples = min(h.samples+1, rttSamples)
 	}
 	if h.samples < rttSamples {
 		return false

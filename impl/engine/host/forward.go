@@ -92,7 +92,8 @@ type Request struct {
 	Forwarding    *Forwarding
 	User          any // the engine's
 
-	place place[Request]
+	key   tuple
+	chain *Request // in the lookup
 	f     *forwarding
 	syn   wire.TCP
 	state requestState
@@ -195,13 +196,13 @@ func (h *Host) ask(now clock.Time, f *forwarding, local, remote netip.AddrPort, 
 		h.drop(api.DropMemory)
 		return
 	}
-	class := uint8(hash16(h.requests.hashKey, key.local, [16]byte{}, 0, 0))
+	class := uint8(hash16(h.requests.hashKey, key.Local, [16]byte{}, 0, 0))
 	if !f.take(class) {
 		h.drop(api.DropAcceptQueue)
 		return
 	}
 	r = &Request{class: class, Local: local, Remote: remote, Forwarding: f.Forwarding, f: f, syn: s.TCP}
-	r.place.key = key
+	r.key = key
 	h.requests.add(r)
 	h.asked.push(r)
 }

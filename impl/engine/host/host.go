@@ -179,10 +179,10 @@ func New(cfg *Config) (*Host, error) {
 	h.params = &p
 	h.loop = newLoopMark(&c.Secret)
 	key := derive(&c.Secret, purposeLookup, c.Seed)
-	h.conns = lookup[entry]{hashKey: key.long(0), place: func(e *entry) *place[entry] { return &e.place }}
-	h.halfOpens = lookup[halfOpen]{hashKey: key.long(0), place: func(q *halfOpen) *place[halfOpen] { return &q.place }}
-	h.requests = lookup[Request]{hashKey: key.long(0), place: func(r *Request) *place[Request] { return &r.place }}
-	h.timeWait = lookup[timeWait]{hashKey: key.long(0), place: func(w *timeWait) *place[timeWait] { return &w.place }}
+	h.conns = lookup[entry]{hashKey: key.long(0), place: func(e *entry) (*tuple, **entry) { return e.conn.Pair(), &e.chain }}
+	h.halfOpens = lookup[halfOpen]{hashKey: key.long(0), place: func(q *halfOpen) (*tuple, **halfOpen) { return &q.key, &q.chain }}
+	h.requests = lookup[Request]{hashKey: key.long(0), place: func(r *Request) (*tuple, **Request) { return &r.key, &r.chain }}
+	h.timeWait = lookup[timeWait]{hashKey: key.long(0), place: func(w *timeWait) (*tuple, **timeWait) { return &w.key, &w.chain }}
 	h.icmpLimit = ip.NewLimiter(h.rand)
 	h.resetLimit = ip.NewLimiterOf(h.rand, resetsPerSecond, resetsBurst, resetsPerDestSecond, resetsPerDestBurst)
 	h.frags = ip.NewReassembler(fragmentAccount{h.budget}, &h.counters.Drops)

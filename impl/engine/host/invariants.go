@@ -20,7 +20,7 @@ func (h *Host) Check() error {
 	seen := map[tuple]bool{}
 	for c := range h.Conns() {
 		conns++
-		key := tupleOf(c.Local(), c.Remote())
+		key := *c.Pair()
 		if seen[key] {
 			return fmt.Errorf("two connections from %v to %v", c.Local(), c.Remote())
 		}
@@ -39,10 +39,10 @@ func (h *Host) Check() error {
 	}
 	for q := h.halfOpenAges.first; q != nil; q = q.newer {
 		halfOpen++
-		if seen[q.place.key] {
+		if seen[q.key] {
 			return fmt.Errorf("a half-open connection where there is another")
 		}
-		seen[q.place.key] = true
+		seen[q.key] = true
 		first = min(first, q.listener.responder.Deadline(&q.state))
 	}
 	s, b := h.Stats(), h.budget

@@ -3,7 +3,6 @@ package host
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"math/rand/v2"
 	"net/netip"
 	"time"
 
@@ -39,10 +38,10 @@ func derive(secret *[32]byte, purpose uint8, what any) secretWords {
 	b = append(b, purpose)
 	switch w := what.(type) {
 	case tuple:
-		b = append(b, w.local[:]...)
-		b = append(b, w.remote[:]...)
-		b = binary.BigEndian.AppendUint16(b, w.localPort)
-		b = binary.BigEndian.AppendUint16(b, w.remotePort)
+		b = append(b, w.Local[:]...)
+		b = append(b, w.Remote[:]...)
+		b = binary.BigEndian.AppendUint16(b, w.LocalPort)
+		b = binary.BigEndian.AppendUint16(b, w.RemotePort)
 	case uint64:
 		b = binary.BigEndian.AppendUint64(b, w)
 	default:
@@ -79,7 +78,7 @@ func (h *Host) identify(now clock.Time, local, remote netip.AddrPort) identity {
 	id := identity{key: tupleOf(local, remote)}
 	s := derive(&h.cfg.Secret, purposeConnection, id.key)
 	if fault.On("isn-hash-without-ports") {
-		s = derive(&h.cfg.Secret, purposeConnection, tuple{local: id.key.local, remote: id.key.remote})
+		s = derive(&h.cfg.Secret, purposeConnection, tuple{Local: id.key.Local, Remote: id.key.Remote})
 	}
 	id.iss, id.tsOffset, id.label = isn(now, &s), s.word(1), s.word(2)&0xfffff
 	id.cookie = tcp.CookieKey{s.long(2), s.long(3)}
@@ -97,5 +96,3 @@ func (h *Host) issAfter(iss, least uint32) uint32 {
 	}
 	return iss
 }
-
-func newConnRand(r *rand.Rand) *rand.PCG { return rand.NewPCG(r.Uint64(), r.Uint64()) }

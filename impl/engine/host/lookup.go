@@ -7,23 +7,17 @@ package host
 // The hash is keyed: strangers cannot choose addresses that collide.
 type lookup[T any] struct {
 	hashKey uint64
-	place   func(*T) *place[T]
-	buckets []*T // a power of two of them
+	place   func(*T) (key *tuple, next **T) // of a T, as long as it is in
+	buckets []*T                            // a power of two of them
 	n       int
 	last    *T // that get found; packets come in runs
-}
-
-// A place is where a T stands in its lookup.
-type place[T any] struct {
-	key  tuple
-	next *T
 }
 
 // minBuckets is what a lookup that has anything has at least.
 const minBuckets = 8
 
 func (l *lookup[T]) bucket(key *tuple) **T {
-	return &l.buckets[hash16(l.hashKey, key.local, key.remote, key.localPort, key.remotePort)&uint64(len(l.buckets)-1)]
+	return &l.buckets[hash16(l.hashKey, key.Local, key.Remote, key.LocalPort, key.RemotePort)&uint64(len(l.buckets)-1)]
 }
 
 func (l *lookup[T]) len() int { return l.n }
@@ -33,16 +27,18 @@ func (l *lookup[T]) get(key *tuple) *T {
 	if l.n == 0 {
 		return nil
 	}
-	if l.last != nil && l.place(l.last).key == *key {
-		return l.last
+	if l.last != nil {
+		if k, _ := l.place(l.last); *k == *key {
+			return l.last
+		}
 	}
 	for t := *l.bucket(key); t != nil; {
-		p := l.place(t)
-		if p.key == *key {
+		k, next := l.place(t)
+		if *k == *key {
 			l.last = t
 			return t
 		}
-		t = p.next
+		t = *next
 	}
 	return nil
 }
@@ -57,19 +53,19 @@ func (l *lookup[T]) add(t *T) {
 }
 
 func (l *lookup[T]) link(t *T) {
-	p := l.place(t)
-	b := l.bucket(&p.key)
-	p.next, *b = *b, t
+	key, next := l.place(t)
+	b := l.bucket(key)
+	*next, *b = *b, t
 }
 
 // remove takes t out, which is in.
 func (l *lookup[T]) remove(t *T) {
-	p := l.place(t)
-	b := l.bucket(&p.key)
+	key, next := l.place(t)
+	b := l.bucket(key)
 	for *b != t {
-		b = &l.place(*b).next
+		_, b = l.place(*b)
 	}
-	*b, p.next = p.next, nil
+	*b, *next = *next, nil
 	if l.last == t {
 		l.last = nil
 	}
@@ -82,8 +78,10 @@ func (l *lookup[T]) remove(t *T) {
 func (l *lookup[T]) all() []*T {
 	ts := make([]*T, 0, l.n)
 	for _, t := range l.buckets {
-		for ; t != nil; t = l.place(t).next {
+		for t != nil {
 			ts = append(ts, t)
+			_, next := l.place(t)
+			t = *next
 		}
 	}
 	return ts
@@ -94,7 +92,8 @@ func (l *lookup[T]) resize(n int) {
 	l.buckets = make([]*T, n)
 	for _, t := range old {
 		for t != nil {
-			next := l.place(t).next
+			_, p := l.place(t)
+			next := *p
 			l.link(t)
 			t = next
 		}

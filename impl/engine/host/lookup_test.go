@@ -18,10 +18,10 @@ import (
 // TestLookup compares a lookup with a map.
 func TestLookup(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		l := lookup[timeWait]{hashKey: rapid.Uint64().Draw(t, "key"), place: func(w *timeWait) *place[timeWait] { return &w.place }}
+		l := lookup[timeWait]{hashKey: rapid.Uint64().Draw(t, "key"), place: func(w *timeWait) (*tuple, **timeWait) { return &w.key, &w.chain }}
 		model := map[tuple]*timeWait{}
 		tupleN := func(n uint32) (k tuple) {
-			binary.BigEndian.PutUint32(k.remote[12:], n)
+			binary.BigEndian.PutUint32(k.Remote[12:], n)
 			return k
 		}
 		for _, n := range rapid.SliceOfN(rapid.Uint32Range(0, 300), 0, 2000).Draw(t, "keys") {
@@ -31,7 +31,7 @@ func TestLookup(t *testing.T) {
 				t.Fatalf("%d: another one", n)
 			}
 			if w == nil {
-				w = &timeWait{place: place[timeWait]{key: k}}
+				w = &timeWait{key: k}
 				l.add(w)
 				model[k] = w
 			} else {
@@ -52,6 +52,13 @@ func TestLookup(t *testing.T) {
 			t.Fatalf("%d left, %d buckets", l.len(), len(l.buckets))
 		}
 	})
+}
+
+// TestEntrySize: what a connection makes the host hold, beside the tcp.Conn.
+func TestEntrySize(t *testing.T) {
+	if n := unsafe.Sizeof(entry{}); n > 96 {
+		t.Errorf("%d bytes", n)
+	}
 }
 
 // TestHalfOpenSize: what one SYN makes the host hold, with its bucket (S01).

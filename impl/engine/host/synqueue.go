@@ -16,7 +16,8 @@ import (
 // limits allow, and each SYN takes one, so they are small, and everything that is
 // done to them takes the same time however many there are.
 type halfOpen struct {
-	place        place[halfOpen]
+	key          tuple
+	chain        *halfOpen // in the lookup
 	state        tcp.HalfOpen
 	listener     *listening
 	label        uint32 // IPv6 flow label
@@ -69,7 +70,7 @@ func (h *Host) enqueue(l *listening, id *identity, loop bool) *halfOpen {
 	} else {
 		q = new(halfOpen)
 	}
-	q.place.key, q.listener, q.label, q.loop = id.key, l, id.label, loop
+	q.key, q.listener, q.label, q.loop = id.key, l, id.label, loop
 	h.halfOpens.add(q)
 	if q.older = h.halfOpenAges.last; q.older != nil {
 		q.older.newer = q
@@ -200,7 +201,7 @@ func (l *listening) due(h *Host, now clock.Time) {
 
 // replyHalfOpen queues what is in h.out for the peer of q.
 func (h *Host) replyHalfOpen(q *halfOpen) {
-	local, remote := q.place.key.addrPorts()
+	local, remote := q.key.AddrPorts()
 	e := entry{label: q.label, loop: q.loop}
 	h.replyTCP(local, remote, &h.out, &e)
 }
@@ -222,7 +223,7 @@ func (h *Host) halfOpenSegment(now clock.Time, q *halfOpen, local, remote netip.
 			releasePayload(s)
 			return
 		}
-		id, state := identity{key: q.place.key, label: q.label}, q.state
+		id, state := identity{key: q.key, label: q.label}, q.state
 		r := q.request
 		q.request = nil // it has come true
 		h.dequeue(q)
@@ -294,7 +295,7 @@ func (h *Host) halfOpenError(now clock.Time, kind tcp.ICMPKind, q *halfOpen, rem
 func (h *Host) HalfOpens(now clock.Time) iter.Seq2[api.Info, [2]clock.Time] {
 	return func(yield func(api.Info, [2]clock.Time) bool) {
 		for q := h.halfOpenAges.first; q != nil; q = q.newer {
-			local, remote := q.place.key.addrPorts()
+			local, remote := q.key.AddrPorts()
 			opened, sent := q.state.Times()
 			if !yield(q.listener.responder.Info(now, &q.state, local, remote), [2]clock.Time{opened, sent}) {
 				return

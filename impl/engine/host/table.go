@@ -11,21 +11,10 @@ import (
 	"github.com/sluicenet/sluice/impl/engine/tcp"
 )
 
-// A tuple is a pair of addresses as a key: without pointers, so that it hashes
-// fast. An IPv4 address is written as an IPv6 one, which no packet has.
-type tuple struct {
-	local, remote         [16]byte
-	localPort, remotePort uint16
-}
+// A tuple is the key that what belongs to two addresses is found by.
+type tuple = tcp.Pair
 
-func tupleOf(local, remote netip.AddrPort) tuple {
-	return tuple{local.Addr().As16(), remote.Addr().As16(), local.Port(), remote.Port()}
-}
-
-func (t *tuple) addrPorts() (local, remote netip.AddrPort) {
-	return netip.AddrPortFrom(netip.AddrFrom16(t.local).Unmap(), t.localPort),
-		netip.AddrPortFrom(netip.AddrFrom16(t.remote).Unmap(), t.remotePort)
-}
+func tupleOf(local, remote netip.AddrPort) tuple { return tcp.PairOf(local, remote) }
 
 // A phase is how far a connection has come, as the Host accounts for it.
 type phase uint8
@@ -38,26 +27,23 @@ const (
 // An entry is a connection in the table. Its connection knows it: that has it as
 // Owner.
 type entry struct {
-	place    place[entry]
-	conn     *tcp.Conn
-	listener *listening // that accepted it, or nil
-	timer    timer
-	phase    phase
-
-	label    uint32 // IPv6 flow label (RFC 6437)
-	loop     bool   // to an address of our own
-	foreign  bool   // the local address is not ours
-	fragment bool   // the path carries less than our floor: send without DF
-
-	pathExpires clock.Time // when the path MTU is to be tried again; clock.Never if it is the link's
+	conn         *tcp.Conn // which has the key
+	chain        *entry    // in the lookup
+	older, newer *entry
+	listener     *listening // that accepted it, or nil
+	timer        timer
+	pathExpires  clock.Time // when the path MTU is to be tried again; clock.Never if it is the link's
+	label        uint32     // IPv6 flow label (RFC 6437)
 
 	events    tcp.Events // to be told
-	removed   bool       // from the table
+	phase     phase
+	loop      bool // to an address of our own
+	foreign   bool // the local address is not ours
+	fragment  bool // the path carries less than our floor: send without DF
+	removed   bool // from the table
 	inOutput  bool
 	inChanged bool
 	inReady   bool
-
-	older, newer *entry
 }
 
 func entryOf(c *tcp.Conn) *entry {
@@ -69,7 +55,7 @@ func entryOf(c *tcp.Conn) *entry {
 // entry, which is not in the table yet. shared is of all with those options.
 func (h *Host) config(now clock.Time, local, remote netip.AddrPort, id *identity, flow *api.FlowConfig, shared *sharing) (*tcp.Config, *entry) {
 	e := &entry{
-		place: place[entry]{key: id.key}, timer: timer{index: -1}, pathExpires: clock.Never,
+		timer: timer{index: -1}, pathExpires: clock.Never,
 		label: id.label, loop: h.routes.IsOwn(remote.Addr()),
 	}
 	e.timer.owner = e
@@ -79,7 +65,7 @@ func (h *Host) config(now clock.Time, local, remote netip.AddrPort, id *identity
 		ISS: id.iss, TSOffset: id.tsOffset,
 		LinkMTU: int64(h.cfg.MTU), PathMTU: int64(h.cfg.MTU), MaxGSO: int64(h.cfg.MaxGSO),
 		Controller: h.cfg.Controllers[name], ControllerOptions: opts,
-		Rand: newConnRand(h.rand), Budget: h.budget, Counters: &h.counters,
+		Rand: h.rand, Budget: h.budget, Counters: &h.counters,
 	}
 	if e.loop {
 		cfg.MaxGSO = maxLoopPacket

@@ -17,7 +17,8 @@ const timeWaitReuse = time.Second
 // A timeWait is what is left of a connection in TIME-WAIT (RFC 9293, section
 // 3.6.1, MUST-13). There may be very many.
 type timeWait struct {
-	place        place[timeWait]
+	key          tuple
+	chain        *timeWait // in the lookup
 	record       tcp.TimeWait
 	label        uint32
 	loop         bool
@@ -30,7 +31,7 @@ type timeWait struct {
 // harm.
 func (h *Host) enterTimeWait(now clock.Time, e *entry) {
 	w := &timeWait{
-		place: place[timeWait]{key: e.place.key}, record: e.conn.TimeWait(), label: e.label, loop: e.loop,
+		key: *e.conn.Pair(), record: e.conn.TimeWait(), label: e.label, loop: e.loop,
 		timer: timer{index: -1},
 	}
 	w.timer.owner = w
@@ -83,7 +84,7 @@ func (h *Host) timeWaitSegment(now clock.Time, w *timeWait, s *tcp.Segment) (reu
 	case tcp.TimeWaitReply:
 		e := entry{label: w.label, loop: w.loop}
 		h.counters.SegmentsOut++
-		local, remote := w.place.key.addrPorts()
+		local, remote := w.key.AddrPorts()
 		h.replyTCP(local, remote, &h.out, &e)
 	}
 	h.arm(&w.timer, w.record.Deadline())
@@ -94,7 +95,7 @@ func (h *Host) timeWaitSegment(now clock.Time, w *timeWait, s *tcp.Segment) (reu
 func (h *Host) TimeWaits(now clock.Time) iter.Seq[api.Info] {
 	return func(yield func(api.Info) bool) {
 		for w := h.timeWaitFirst; w != nil; w = w.newer {
-			local, remote := w.place.key.addrPorts()
+			local, remote := w.key.AddrPorts()
 			if !yield(api.Info{
 				State: api.StateTimeWait, Src: local, Dst: remote,
 				SendWindowScale: -1, RecvWindowScale: -1,

@@ -127,7 +127,7 @@ func (c *Conn) tuneRTT(now clock.Time, h *wire.TCP, n int64) {
 // leastRTT is what a round trip has taken at least, in finer steps than timestamps
 // have: our own segments', or the peer's answer to a window that was opened.
 func (c *Conn) leastRTT() time.Duration {
-	d := c.rtt.min
+	d := c.rtt.least()
 	if d == 0 { // the SYN was sent more than once
 		d = timestampTick
 	}
@@ -196,7 +196,7 @@ func (c *Conn) tuneSend() {
 		return
 	}
 	flight := min(c.cwnd, c.maxSndWnd)
-	want := flight + min(flight, max(shortPathQueue, int64(c.rtt.min)*shortPathRate))
+	want := flight + min(flight, max(shortPathQueue, int64(c.rtt.least())*shortPathRate))
 	if queued := c.sq.bytes(); queued > 0 && c.sq.charged > queued {
 		want = int64(float64(want) * (float64(c.sq.charged) / float64(queued)))
 	}

@@ -264,21 +264,21 @@ func TestLeastRTTOfLate(t *testing.T) {
 		r.sample(now, 80*time.Millisecond, 1, &p)
 		age := now.Sub(start)
 		switch {
-		case age < minWindow/2 && r.min != 10*time.Millisecond:
-			t.Fatalf("after %v: %v, forgotten too early", age, r.min)
-		case age > minWindow && r.min != 80*time.Millisecond:
-			t.Fatalf("after %v: %v, remembered too long", age, r.min)
+		case age < minWindow/2 && r.least() != 10*time.Millisecond:
+			t.Fatalf("after %v: %v, forgotten too early", age, r.least())
+		case age > minWindow && r.least() != 80*time.Millisecond:
+			t.Fatalf("after %v: %v, remembered too long", age, r.least())
 		}
 		now = now.Add(time.Second)
 	}
 	r.sample(now, 5*time.Millisecond, 1, &p)
-	if r.min != 5*time.Millisecond {
+	if r.least() != 5*time.Millisecond {
 		t.Error("a lesser one does not count at once")
 	}
 	now = now.Add(time.Hour)
 	r.sample(now, 70*time.Millisecond, 1, &p)
-	if r.min != 70*time.Millisecond {
-		t.Errorf("after an hour of silence: %v", r.min)
+	if r.least() != 70*time.Millisecond {
+		t.Errorf("after an hour of silence: %v", r.least())
 	}
 }
 

@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"github.com/sluicenet/sluice/api/cc"
@@ -55,12 +56,12 @@ func (c *Conn) initialWindow() int64 {
 	return min(10*c.mss, max(2*c.mss, 14600))
 }
 
-func (c *Conn) env(now clock.Time) *cc.Env {
+func (c *Conn) env(now clock.Time, rand interface{ Uint64() uint64 }) *cc.Env {
 	return &cc.Env{
-		Local: c.local, Remote: c.remote,
+		Local: c.Local(), Remote: c.Remote(),
 		MSS: max(c.mss, 1), InitialWindow: c.initialWindow(), Now: now,
-		SRTT: c.rtt.srtt, MinRTT: c.rtt.min, SACK: c.sackOK,
-		Rand: c.rand, Trace: func(string, float64) {},
+		SRTT: c.rtt.srtt, MinRTT: c.rtt.least(), SACK: c.sackOK,
+		Rand: rand, Trace: func(string, float64) {},
 	}
 }
 
@@ -71,8 +72,8 @@ func (c *Conn) checkController(now clock.Time) error {
 		panic("BUG: connection without a congestion controller")
 	}
 	mss := c.mss
-	c.mss = c.announcedMSS
-	ctl, err := c.cfg.Controller.New(c.env(now), c.cfg.ControllerOptions)
+	c.mss = int64(c.announcedMSS)
+	ctl, err := c.cfg.Controller.New(c.env(now, c.cfg.Rand), c.cfg.ControllerOptions)
 	if err == nil {
 		c.chooseECN(ctl)
 	}
@@ -81,19 +82,28 @@ func (c *Conn) checkController(now clock.Time) error {
 }
 
 func (c *Conn) startCongestionControl(now clock.Time) {
-	ctl, err := c.cfg.Controller.New(c.env(now), c.cfg.ControllerOptions)
+	ctl, err := c.cfg.Controller.New(c.env(now, c.ownRand()), c.cfg.ControllerOptions)
 	if err != nil {
 		// The options were good when the connection was made. A factory that has
 		// changed its mind gets the least window rather than a panic.
 		ctl = fixedWindow(c.mss)
 	}
-	c.ctl, c.rand = ctl, nil
+	c.ctl = ctl
 	c.rate.deliveredAt, c.rate.firstSent = now, now
 	c.rate.roundEnd = c.sndNxt
 	c.ecn.end = c.sndNxt
 	c.maxFlight = c.initialWindow()
 	c.watchPackets()
 	c.takeControl()
+}
+
+// ownRand returns a source of random numbers that is the connection's alone.
+func (c *Conn) ownRand() interface{ Uint64() uint64 } {
+	r := c.cfg.Rand
+	if r == nil {
+		return nil
+	}
+	return rand.NewPCG(r.Uint64(), r.Uint64())
 }
 
 type fixedWindow int64
@@ -115,7 +125,12 @@ func (c *Conn) takeControl() {
 	if k.Cwnd < c.mss || k.Cwnd > maxSaneWindow || k.Ssthresh < 0 || k.Pacing < 0 || k.Quantum < 0 {
 		c.stats.misruled++
 	}
-	c.control = pace{max(k.Pacing, 0), max(k.Quantum, 0)}
+	switch {
+	case c.control != nil:
+		c.control.Pacing, c.control.Quantum = max(k.Pacing, 0), max(k.Quantum, 0)
+	case k.Pacing > 0:
+		c.control = &pace{Pacing: k.Pacing, Quantum: max(k.Quantum, 0)}
+	}
 	c.ssthresh = min(max(k.Ssthresh, c.mss), cc.NoThreshold)
 	if !c.engineLeads() {
 		c.cwnd = max(min(k.Cwnd, c.p.MaxWindow), c.mss)
@@ -182,7 +197,7 @@ func (c *Conn) rateSample(now clock.Time, n int64) (s cc.RateSample) {
 	s.AppLimited = r.flags&recAppLimited != 0
 	s.Retransmit = r.flags&recEverRexmit != 0
 	// An interval below the least RTT is an artefact of aggregated ACKs.
-	s.Valid = s.Interval > 0 && s.Interval >= c.rtt.min
+	s.Valid = s.Interval > 0 && s.Interval >= c.rtt.least()
 	if s.Valid {
 		c.rate.last = int64(float64(s.Delivered) * float64(time.Second) / float64(s.Interval))
 	}
@@ -201,18 +216,20 @@ func (c *Conn) roundTrip() bool {
 
 // ---- pacing ----
 
-// pace is the part of a cc.Control that is about pacing.
+// pace is the part of a cc.Control that is about pacing, and what comes of it.
 type pace struct {
 	Pacing  cc.BytesPerSec
 	Quantum int64
+	at      clock.Time // not before then may more be sent
 }
 
 // paced reports whether sending has to wait, and arms the timer if so.
 func (c *Conn) paced(now clock.Time) bool {
-	if c.control.Pacing <= 0 || c.paceAt <= now {
+	k := c.control
+	if k == nil || k.Pacing <= 0 || k.at <= now {
 		return false
 	}
-	c.tm[tmPace] = c.paceAt
+	c.tm[tmPace] = k.at
 	return true
 }
 
@@ -220,17 +237,17 @@ func (c *Conn) paced(now clock.Time) bool {
 // A pause earns no more than one burst.
 func (c *Conn) notePaced(now clock.Time, n int64) {
 	k := c.control
-	if k.Pacing <= 0 {
+	if k == nil || k.Pacing <= 0 {
 		return
 	}
 	rate := float64(k.Pacing)
 	quantum := float64(c.quantum(k))
 	earned := clock.Time(min(quantum/rate, 1) * float64(time.Second))
-	c.paceAt = max(c.paceAt, now-earned) + clock.Time(min(float64(n)/rate, 60)*float64(time.Second))
+	k.at = max(k.at, now-earned) + clock.Time(min(float64(n)/rate, 60)*float64(time.Second))
 }
 
 // quantum is the largest burst: by default what a millisecond carries.
-func (c *Conn) quantum(k pace) int64 {
+func (c *Conn) quantum(k *pace) int64 {
 	if k.Quantum > 0 {
 		return max(k.Quantum, c.mss)
 	}

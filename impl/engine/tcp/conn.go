@@ -1,13 +1,10 @@
 package tcp
 
 import (
-	"net/netip"
-
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/cc"
 	"github.com/sluicenet/sluice/api/clock"
 	"github.com/sluicenet/sluice/impl/engine/fault"
-	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
 // Conn is one connection. It is not safe for concurrent use.
@@ -16,28 +13,65 @@ type Conn struct {
 	// does not look at them.
 	User, Owner any
 
-	cfg           *Shared
-	p             *Params
-	rand          interface{ Uint64() uint64 } // until the controller has it
-	local, remote netip.AddrPort
-	reason        error // why the connection ended; nil while open and if orderly
-	softErr       error
-	tm            timers
-	events        Events
-	state         api.State
-	phase         cc.Phase
-	limit         sendLimit
+	// There may be a million of these: fields stand so that nothing is lost between
+	// them, and what is seldom needed is behind a pointer.
+	cfg            *Shared
+	p              *Params
+	*rare          // the Shared's usual one until something is in it
+	*holes         // the Shared's empty one while there are none
+	*lossDetection // the Shared's idle one while nothing is in flight
+
+	pair   Pair
+	events Events
+	state  api.State
+	phase  cc.Phase
+	limit  sendLimit
 
 	passive  bool
 	v6       bool
 	orphan   bool // nobody holds the connection any more
 	holdPush bool // more will be written soon: the end of the queue is not the end of a record
 
+	// Of the send sequence space.
+	finQueued  bool // CLOSE was called: the FIN's sequence number is sq.end
+	finSent    bool
+	override   bool // the override timer has expired
+	announceUp bool
+
+	// Of the receive sequence space.
+	hasRcvFin  bool
+	readShut   bool   // CloseRead: discard
+	eofRead    bool   // io.EOF has been returned
+	unreadLost bool   // data came for an orphan: end with a RST
+	synWindow  uint16 // announced by our SYN
+
+	// Acknowledgements.
+	ackNow    bool
+	tunes     bool // the buffers begin small; from the end of the handshake on
+	quickAcks int8
+
+	// Options negotiated.
+	sackOK, tsOK, scaleOK bool
+	hasTSRecent           bool
+	sndScale, rcvScale    uint8
+	tsRecent, tsOffset    uint32
+
+	// What Poll has to send besides data.
+	synDue   bool
+	rstDue   bool
+	probeDue bool // zero-window probe
+	kaDue    bool // keepalive probe
+
+	// Retransmission.
+	synAmbiguous bool // the SYN or SYN-ACK was sent more than once, by whatever cause (Karn)
+	backoff      int32
+	retries      int32 // consecutive expiries without progress
+	synRexmits   int32
+	persistBack  int32
+
+	tm timers
+
 	// Send sequence space (RFC 9293, section 3.3.1), unwrapped.
-	finQueued           bool // CLOSE was called: the FIN's sequence number is sq.end
-	finSent             bool
-	override            bool // the override timer has expired
-	announceUp          bool
 	iss, sndUna, sndNxt uint64
 	sndEdge             uint64 // SND.UNA + SND.WND, as last announced
 	sndWl1, sndWl2      uint64
@@ -46,88 +80,46 @@ type Conn struct {
 	minshall            uint64 // end of the last segment sent that was not full-sized
 	noDelayEnd          uint64 // up to here Nagle's algorithm is off (N2)
 	pushBase            uint64 // end of the last segment sent that emptied the queue
-	sndUp               uint64 // urgent data end here, if beyond SND.UNA
 
 	// Receive sequence space.
-	hasRcvFin   bool
-	readShut    bool // CloseRead: discard
-	eofRead     bool // io.EOF has been returned
-	unreadLost  bool // data came for an orphan: end with a RST
-	hasRcvUp    bool
-	synWindow   uint16 // announced by our SYN
 	irs, rcvNxt uint64
 	rcvEdge     uint64 // the highest right window edge ever announced
 	rcvCreep    int64  // how far rounding has moved it since it last moved in earnest
 	rcvFin      uint64 // sequence number of the peer's FIN, if known
 	rq          recvQueue
 	rcvCharged  int64
-	rcvUp       uint64
-	*holes      // the Shared's empty one while there are none
-
-	// Acknowledgements.
-	ackNow      bool
-	challenged  bool
-	tunes       bool // the buffers begin small; from the end of the handshake on
-	quickAcks   int32
 	ackPending  int64 // bytes received and not acknowledged
 	lastAckSent uint64
-	rcvMSS      int64 // estimate of the peer's segment size
-	lastSegLen  int64
-	challengeAt clock.Time
-
-	ecn  ecnState
-	tune *tuneState // from the first data on, if it tunes
-
-	// Options negotiated.
-	sackOK, tsOK, scaleOK bool
-	hasTSRecent           bool
-	sndScale, rcvScale    uint8
-	tsRecent, tsOffset    uint32
-	tsRecentAt            clock.Time
+	tsRecentAt  clock.Time
+	tune        *tuneState // from the first data on, if it tunes
 
 	// Sizes.
-	pathMTU, peerMSS int64
-	mss              int64 // effective send MSS: payload of a full segment without SACK blocks
-	announcedMSS     int64
+	rcvMSS, lastSegLen int32 // estimate of the peer's segment size, and what it goes by
+	pathMTU, peerMSS   int32
+	announcedMSS       int32
+	mss                int64 // effective send MSS: payload of a full segment without SACK blocks
 
-	// What Poll has to send besides data.
-	synDue   bool
-	rstDue   bool
-	probeDue bool // zero-window probe
-	kaDue    bool // keepalive probe
-	rstFlags wire.Flags
-	rstSeq   uint32
-	rstAck   uint32
-
-	// Retransmission and congestion control.
-	synAmbiguous     bool // the SYN or SYN-ACK was sent more than once, by whatever cause (Karn)
-	rtt              rttState
-	backoff          int32
-	retries          int32 // consecutive expiries without progress
-	synRexmits       int32
-	persistBack      int32
-	progressAt       clock.Time
+	// Congestion control.
 	ctl              cc.Controller
-	control          pace // what ctl said last, besides cwnd and ssthresh
+	control          *pace        // nil as long as ctl asks for no pacing
+	watch            *packetWatch // nil if the controller does not look at packets
 	cwnd             int64
 	ssthresh         int64
 	recover          uint64 // RFC 6582
-	reo              reordering
-	*lossDetection   // the Shared's idle one while nothing is in flight
-	rate             rateState
 	cwndLimited      uint64 // data below were in flight when cwnd was the limit
 	maxFlight        int64
+	rtt              rttState
+	rate             rateState
+	reo              reordering
+	ecn              ecnState
+	progressAt       clock.Time
 	lastDataSent     clock.Time // a SYN, at first
 	lastDataReceived clock.Time
-	paceAt           clock.Time
-	watch            *packetWatch // nil if the controller does not look at packets
-
-	// Keepalive.
-	ka keepaliveState
 
 	opened, lastSend, lastRecv clock.Time
+	ka                         *keepaliveState // once there was a question
+	tw                         *TimeWait       // in TIME-WAIT
 	stats                      connStats
-	tw                         *TimeWait // in TIME-WAIT
 }
 
 // controllerEvents are what the controller is handed, again and again.
@@ -154,21 +146,21 @@ func newConn(now clock.Time, cfg *Config) *Conn {
 		sh = NewShared(cfg)
 	}
 	c := &Conn{
-		User: cfg.User, cfg: sh, p: sh.params, rand: cfg.Rand, local: cfg.Local, remote: cfg.Remote, tsOffset: cfg.TSOffset,
-		opened: now, lastRecv: now, lossDetection: &sh.idle, holes: &sh.whole,
+		User: cfg.User, cfg: sh, p: sh.params, pair: PairOf(cfg.Local, cfg.Remote), tsOffset: cfg.TSOffset,
+		opened: now, lastRecv: now, lossDetection: &sh.idle, holes: &sh.whole, rare: &sh.usual,
 	}
 	f := &sh.Flow
 	c.v6 = cfg.Remote.Addr().Is6() && !cfg.Remote.Addr().Is4In6()
-	c.pathMTU = c.cfg.LinkMTU
+	c.pathMTU = int32(sh.LinkMTU)
 	if cfg.PathMTU > 0 {
-		c.pathMTU = min(cfg.PathMTU, c.cfg.LinkMTU)
+		c.pathMTU = int32(min(cfg.PathMTU, sh.LinkMTU))
 	}
 	c.tm.stopAll()
 	c.iss = seqBase | uint64(cfg.ISS)
 	c.sndUna, c.sndNxt = c.iss, c.iss
-	c.sndUp, c.minshall, c.noDelayEnd, c.recover = c.iss, c.iss, c.iss, c.iss
+	c.minshall, c.noDelayEnd, c.recover = c.iss, c.iss, c.iss
 	c.sq.end = c.iss + 1
-	c.announcedMSS = c.ourMSS()
+	c.announcedMSS = int32(c.ourMSS())
 	c.rtt.init(c.p.RTOInitial)
 	c.cwnd, c.ssthresh = 1, cc.NoThreshold
 	if !c.p.Like.NoQuickAcks {
@@ -179,10 +171,6 @@ func newConn(now clock.Time, cfg *Config) *Conn {
 	}
 	return c
 }
-
-// Local and Remote are the two ends.
-func (c *Conn) Local() netip.AddrPort  { return c.local }
-func (c *Conn) Remote() netip.AddrPort { return c.remote }
 
 // Passive reports whether the connection was opened by the peer.
 func (c *Conn) Passive() bool { return c.passive }

@@ -41,8 +41,7 @@ type ecnState struct {
 	seen  bool       // a packet of the peer's was capable of ECN
 
 	// As receiver.
-	echo  bool       // ECE stands in what we send; with ECNEach, DCTCP.CE
-	prior []priorAck // to be sent before anything else
+	echo bool // ECE stands in what we send; with ECNEach, DCTCP.CE
 
 	// As sender.
 	cwrDue bool   // the next new data carry CWR
@@ -125,8 +124,9 @@ func (c *Conn) ecnReceive(s *Segment) {
 		if s.CE == e.echo {
 			return
 		}
-		if c.lastAckSent < c.rcvNxt && c.ackPending > 0 && len(e.prior) < maxPriorAcks {
-			e.prior = append(e.prior, priorAck{c.rcvNxt, e.echo})
+		if c.lastAckSent < c.rcvNxt && c.ackPending > 0 && len(c.priorAcks) < maxPriorAcks {
+			c.keepRare()
+			c.priorAcks = append(c.priorAcks, priorAck{c.rcvNxt, e.echo})
 			c.ackPending = 0
 		}
 		e.echo = s.CE
@@ -153,17 +153,16 @@ func (c *Conn) ecnEcho() wire.Flags {
 // pollPriorAck sends one of the ACKs that precede a change of the mark, and
 // reports whether there was one. Its window ends where that of the last ACK did.
 func (c *Conn) pollPriorAck(now clock.Time, out *Out) bool {
-	e := &c.ecn
-	for len(e.prior) > 0 {
-		p := e.prior[0]
-		if e.prior = e.prior[1:]; len(e.prior) == 0 {
-			e.prior = nil
+	for len(c.priorAcks) > 0 {
+		p := c.priorAcks[0]
+		if c.priorAcks = c.priorAcks[1:]; len(c.priorAcks) == 0 {
+			c.priorAcks = nil
 		}
 		if p.ack <= c.lastAckSent {
 			continue
 		}
 		h := &out.TCP
-		h.SrcPort, h.DstPort = c.local.Port(), c.remote.Port()
+		h.SrcPort, h.DstPort = c.pair.LocalPort, c.pair.RemotePort
 		h.Seq, h.Ack, h.Flags = uint32(c.sndNxt), uint32(p.ack), wire.ACK
 		if p.echo {
 			h.Flags |= wire.ECE

@@ -218,7 +218,19 @@ func (c *Conn) clone(b *testBudget) *Conn {
 	for i := range d.ooo.segs {
 		page(&d.ooo.segs[i].rcvBuf)
 	}
-	d.ecn.prior = slices.Clone(c.ecn.prior)
+	if d.rare != &sh.usual {
+		r := *c.rare
+		d.rare = &r
+		d.priorAcks = slices.Clone(c.priorAcks)
+	}
+	if c.ka != nil {
+		k := *c.ka
+		d.ka = &k
+	}
+	if c.control != nil {
+		k := *c.control
+		d.control = &k
+	}
 	if c.tune != nil {
 		t := *c.tune
 		d.tune = &t
@@ -991,7 +1003,9 @@ func TestCloneSharesNothing(t *testing.T) {
 		}
 		s.recvData(fACK, 1, 1, pattern(10, 1))
 		s.recvData(fACK, 100, 1, pattern(10, 1), s.sack(1461, 2921))
-		s.c.ecn.prior = append(s.c.ecn.prior, priorAck{})
+		s.c.keepRare()
+		s.c.priorAcks = append(s.c.priorAcks, priorAck{})
+		s.c.ka, s.c.control = new(keepaliveState), new(pace)
 		s.c.rack.resent = append(s.c.rack.resent, resentRec{})
 		compare("Conn", reflect.ValueOf(s.c).Elem(), reflect.ValueOf(s.c.clone(&testBudget{})).Elem())
 	}

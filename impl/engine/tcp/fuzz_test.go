@@ -92,7 +92,7 @@ func FuzzConn(f *testing.F) {
 					t.Fatalf("does not stop sending: %+v", s.out.TCP)
 				}
 				h := &s.out.TCP
-				if h.HeaderLen() > wire.TCPMaxHeaderLen || s.out.Len > 0 && s.out.GSOSize == 0 && int64(h.HeaderLen())+20+s.out.Len > c.pathMTU {
+				if h.HeaderLen() > wire.TCPMaxHeaderLen || s.out.Len > 0 && s.out.GSOSize == 0 && int64(h.HeaderLen())+20+s.out.Len > int64(c.pathMTU) {
 					t.Fatalf("too large: %d", s.out.Len)
 				}
 				if h.Flags&(fACK|fSYN|fRST) == fACK {

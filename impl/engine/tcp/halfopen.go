@@ -458,7 +458,10 @@ func (r *Responder) Accept(now clock.Time, cfg *Config, h *HalfOpen) *Conn {
 	c.lastSend, c.lastDataSent = h.repeated, h.repeated
 	c.synRexmits = int32(h.retries)
 	c.synAmbiguous = h.flags&halfAmbiguous != 0
-	c.challenged, c.challengeAt = h.flags&halfChallenged != 0, h.answered
+	if h.flags&halfChallenged != 0 {
+		c.keepRare()
+		c.challenged, c.challengeAt = true, h.answered
+	}
 	n := uint64(h.retries)
 	c.stats.segsReceived, c.stats.segsSent = 1, 1+n
 	c.stats.rexmits, c.stats.timeouts = n, uint32(n)

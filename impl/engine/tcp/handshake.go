@@ -47,7 +47,6 @@ func (c *Conn) takeSyn(now clock.Time, s *Segment) {
 	c.irs = seqBase | uint64(s.TCP.Seq)
 	c.rcvNxt = c.irs + 1
 	c.lastAckSent = c.rcvNxt
-	c.rcvUp = c.irs
 	c.rcvEdge = max(c.rcvEdge, c.rcvNxt)
 	c.rcvMSS = 0
 	o := &s.TCP.Options
@@ -82,7 +81,7 @@ func (c *Conn) takeSyn(now clock.Time, s *Segment) {
 		c.peerMSS = 1400
 	}
 	if o.HasMSS {
-		c.peerMSS = max(int64(o.MSS), c.p.minMSS())
+		c.peerMSS = int32(max(int64(o.MSS), c.p.minMSS()))
 	}
 	c.updateMSS()
 	c.sndEdge = c.sndUna + uint64(s.TCP.Window)

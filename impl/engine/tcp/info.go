@@ -11,13 +11,13 @@ import (
 func (c *Conn) Info(now clock.Time) api.Info {
 	f := &c.cfg.Flow
 	i := api.Info{
-		State: c.state, Src: c.local, Dst: c.remote, Congestion: c.cfg.name,
+		State: c.state, Src: c.Local(), Dst: c.Remote(), Congestion: c.cfg.name,
 		Cwnd:     c.cwnd,
 		InFlight: c.pipe(), SendWindow: c.sndWnd(), RecvWindow: max(0, c.rcvWnd()),
 		SendQueue:    int64(c.sq.end - min(max(c.sndUna, c.iss+1), c.sq.end)),
 		ReceiveQueue: c.rq.size, OutOfOrder: c.ooo.bytes, Memory: c.sq.charged + c.rcvCharged,
-		SRTT: c.rtt.srtt, RTTVar: c.rtt.rttvar, MinRTT: c.rtt.min, RTO: c.currentRTO(), Backoff: int(c.backoff),
-		SendMSS: c.mss, RecvMSS: c.announcedMSS, PathMTU: c.pathMTU,
+		SRTT: c.rtt.srtt, RTTVar: c.rtt.rttvar, MinRTT: c.rtt.least(), RTO: c.currentRTO(), Backoff: int(c.backoff),
+		SendMSS: c.mss, RecvMSS: int64(c.announcedMSS), PathMTU: int64(c.pathMTU),
 		SendWindowScale: -1, RecvWindowScale: -1,
 		SACK: c.sackOK, Timestamps: c.tsOK, ECN: c.ecn.ok,
 		BytesSent: c.stats.bytesSent, BytesReceived: c.stats.bytesReceived,
@@ -25,10 +25,10 @@ func (c *Conn) Info(now clock.Time) api.Info {
 		SegmentsSent: c.stats.segsSent, SegmentsReceived: c.stats.segsReceived,
 		Retransmits: c.stats.rexmits, SpuriousRetransmits: uint64(c.stats.spurious),
 		DupAcks: uint64(c.stats.dupAcks), Timeouts: uint64(c.stats.timeouts),
-		DeliveryRate:    c.rate.last,
-		UrgentPending:   c.urgentPending(),
-		KeepaliveProbes: c.ka.sent, SoftError: c.softErr,
-		TTL: f.TTL, DSCP: f.DSCP, NoDelay: f.NoDelay,
+		DeliveryRate:  c.rate.last,
+		UrgentPending: c.urgentPending(),
+		SoftError:     c.softErr,
+		TTL:           f.TTL, DSCP: f.DSCP, NoDelay: f.NoDelay,
 		SendBuffer: c.sendLimit(), RecvBuffer: c.receiveLimit(),
 	}
 	c.segmentInfo(&i)
@@ -38,7 +38,12 @@ func (c *Conn) Info(now clock.Time) api.Info {
 	if c.scaleOK && c.peerMSS != 0 {
 		i.SendWindowScale, i.RecvWindowScale = int(c.sndScale), int(c.rcvScale)
 	}
-	i.PacingRate = int64(c.control.Pacing)
+	if c.ka != nil {
+		i.KeepaliveProbes = int(c.ka.sent)
+	}
+	if c.control != nil {
+		i.PacingRate = int64(c.control.Pacing)
+	}
 	if c.state == api.StateTimeWait {
 		i.Timer, i.TimerLeft = "timewait", max(0, c.tw.deadline.Sub(now))
 		return i
@@ -87,7 +92,7 @@ func (c *Conn) segmentInfo(i *api.Info) {
 	i.DataSegmentsSent, i.DataSegmentsReceived = uint64(c.stats.dataSent), uint64(c.stats.dataReceived)
 	i.DeliveredSegments, i.DeliveredCE = uint64(c.stats.delivered), uint64(c.stats.deliveredCE)
 	i.OutOfOrderSegments, i.ReorderingSeen = uint64(c.stats.outOfOrder), uint64(c.stats.reordered)
-	i.RecvSegment = c.rcvMSS
+	i.RecvSegment = int64(c.rcvMSS)
 	i.AckDelay = c.p.DelayedAck
 	i.ECNSeen = c.ecn.seen
 }

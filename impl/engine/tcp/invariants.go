@@ -149,6 +149,9 @@ func (c *Conn) checkBooks() (err error) {
 	if k := &c.cfg.idle; !reflect.ValueOf(k).Elem().IsZero() {
 		bug("something was written where nothing is in flight: %+v", *k)
 	}
+	if r := &c.cfg.usual; !reflect.ValueOf(r).Elem().IsZero() {
+		bug("something was written where all is usual: %+v", *r)
+	}
 	if h := &c.cfg.whole; !reflect.ValueOf(h).Elem().IsZero() {
 		bug("something was written where nothing is missing: %+v", *h)
 	}

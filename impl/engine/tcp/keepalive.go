@@ -13,10 +13,10 @@ import (
 // AskKeepalive, puts it to the Keepalive, and gives the answer to AnswerKeepalive.
 
 type keepaliveState struct {
-	asked bool          // the question is open
 	due   clock.Time    // when it was to be asked
 	wait  time.Duration // of the last answer
-	sent  int           // probes since the peer was last heard
+	sent  int32         // probes since the peer was last heard
+	asked bool          // the question is open
 }
 
 // minKeepaliveWait keeps a Keepalive that asks for no pause from making the
@@ -46,9 +46,14 @@ func (c *Conn) onKeepaliveTimeout(due clock.Time) {
 	if c.cfg.Flow.Keepalive == nil {
 		return
 	}
+	if c.ka == nil {
+		c.ka = new(keepaliveState)
+	}
 	c.ka.asked, c.ka.due = true, due
 	c.events |= EventKeepalive
 }
+
+func (c *Conn) keepaliveAsked() bool { return c.ka != nil && c.ka.asked }
 
 // busy reports whether anything is outstanding: retransmissions and zero-window
 // probes then find a dead peer by themselves (MUST-26).
@@ -59,18 +64,21 @@ func (c *Conn) busy() bool { return c.sndUna < c.sndNxt || c.unsent() > 0 || c.f
 // none any more.
 func (c *Conn) AskKeepalive(now clock.Time) (k api.Keepalive, idle time.Duration, sent int, ok bool) {
 	k = c.cfg.Flow.Keepalive
-	if !c.ka.asked || k == nil || c.FullyClosed() {
+	if !c.keepaliveAsked() || k == nil || c.FullyClosed() {
 		return nil, 0, 0, false
 	}
 	if c.busy() && !fault.On("keepalive-while-busy") {
 		return k, 0, 0, true
 	}
-	return k, now.Sub(c.lastRecv), c.ka.sent, true
+	return k, now.Sub(c.lastRecv), int(c.ka.sent), true
 }
 
 // AnswerKeepalive does what a Keepalive has decided (RFC 9293, section 3.8.4).
 func (c *Conn) AnswerKeepalive(now clock.Time, action api.KeepaliveAction, wait time.Duration) {
-	if !c.ka.asked || c.cfg.Flow.Keepalive == nil || c.FullyClosed() {
+	if !c.keepaliveAsked() {
+		return
+	}
+	if c.cfg.Flow.Keepalive == nil || c.FullyClosed() {
 		c.ka.asked = false
 		return
 	}

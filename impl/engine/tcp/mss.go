@@ -42,9 +42,9 @@ func (c *Conn) ourMSS() int64 {
 // the lesser of what the peer takes and what the path takes, less the options
 // that each segment carries.
 func (c *Conn) updateMSS() {
-	m := min(c.peerMSS, c.pathMTU-c.fixedHeaders(), 65535)
+	m := min(int64(c.peerMSS), int64(c.pathMTU)-c.fixedHeaders(), 65535)
 	if fault.On("mss-ignores-peer") {
-		m = c.pathMTU - c.fixedHeaders()
+		m = int64(c.pathMTU) - c.fixedHeaders()
 	}
 	if f := int64(c.cfg.Flow.MSS); f > 0 {
 		m = min(m, f)
@@ -82,11 +82,12 @@ func (c *Conn) SetPathMTU(now clock.Time, mtu int64) {
 		least = minMTU6
 	}
 	mtu = min(max(mtu, least), c.cfg.LinkMTU)
-	if mtu == c.pathMTU {
+	was := int64(c.pathMTU)
+	if mtu == was {
 		return
 	}
-	lowered := mtu < c.pathMTU
-	c.pathMTU = mtu
+	lowered := mtu < was
+	c.pathMTU = int32(mtu)
 	if c.peerMSS == 0 { // no SYN seen yet
 		return
 	}
@@ -173,7 +174,7 @@ func (c *Conn) packetTooBig(now clock.Time, mtu int64) {
 	if !c.v6 && mtu < minMTU4 { // a router from before RFC 1191
 		mtu = least
 		for _, p := range plateaus {
-			if p < c.pathMTU {
+			if p < int64(c.pathMTU) {
 				mtu = p
 				break
 			}
@@ -186,7 +187,7 @@ func (c *Conn) packetTooBig(now clock.Time, mtu int64) {
 		least = 100
 	}
 	mtu = max(mtu, least)
-	if mtu >= c.pathMTU {
+	if mtu >= int64(c.pathMTU) {
 		c.drop(api.DropICMP)
 		return
 	}
@@ -199,6 +200,7 @@ func (c *Conn) softError(err error) {
 	if err == nil || fault.On("soft-error-not-reported") {
 		return
 	}
+	c.keepRare()
 	c.softErr = err
 	c.events |= EventError
 }

@@ -228,7 +228,7 @@ func (p *pair) send(from int, out *Out) {
 		if int64(len(data)) > n {
 			hh.Flags &^= wire.FIN | wire.PSH
 		}
-		if int64(hh.HeaderLen())+20+n > c.pathMTU {
+		if int64(hh.HeaderLen())+20+n > int64(c.pathMTU) {
 			p.t.Fatalf("packet of %d bytes, MTU %d", int64(hh.HeaderLen())+20+n, c.pathMTU)
 		}
 		p.put(1-from, hh, data[:n], out.ECN)

@@ -84,7 +84,7 @@ func (c *Conn) rackDelivered(now clock.Time, h *wire.TCP, r *txRec) {
 		if inOrder && c.tsOK && h.Options.HasTimestamps && int32(h.Options.TSecr-c.tsNow(r.sentAt)) < 0 {
 			return
 		}
-		if rtt < c.rtt.min && !fault.On("rack-believes-early-ack") {
+		if rtt < c.rtt.least() && !fault.On("rack-believes-early-ack") {
 			return
 		}
 	}
@@ -101,7 +101,7 @@ func (c *Conn) rackReoWnd() time.Duration {
 		return 0
 	}
 	if fault.On("rack-window-always") {
-		return c.rtt.min / 4
+		return c.rtt.least() / 4
 	}
 	if !k.reordered {
 		if c.phase == cc.Recovery || c.phase == cc.Loss || c.dupAcks >= dupThresh ||
@@ -109,7 +109,7 @@ func (c *Conn) rackReoWnd() time.Duration {
 			return 0
 		}
 	}
-	return min(time.Duration(max(k.mult, 1))*c.rtt.min/4, c.rtt.srtt)
+	return min(time.Duration(max(k.mult, 1))*c.rtt.least()/4, c.rtt.srtt)
 }
 
 // rackDuplicates lets the reordering window grow by reports of duplicates, at

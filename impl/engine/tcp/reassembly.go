@@ -483,9 +483,9 @@ func (c *Conn) drainOOO() {
 
 // noteSegmentSize keeps the estimate of the peer's segment size (RMSS).
 func (c *Conn) noteSegmentSize(s *Segment) {
-	n := s.Len
+	n := int32(s.Len)
 	if s.GSOSize > 0 {
-		n = min(n, int64(s.GSOSize))
+		n = min(n, int32(s.GSOSize))
 	}
 	switch {
 	case n >= c.rcvMSS:
@@ -497,4 +497,4 @@ func (c *Conn) noteSegmentSize(s *Segment) {
 }
 
 // segmentEstimate2 is the size of a full segment for counting ACKs.
-func (c *Conn) segmentEstimate2() int64 { return max(c.rcvMSS, 1) }
+func (c *Conn) segmentEstimate2() int64 { return int64(max(c.rcvMSS, 1)) }

@@ -139,7 +139,7 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 		if fault.On("growth-never") {
 			e.CwndLimited = false
 		}
-		e.RTT = cc.RTT{Sample: rtt, Smoothed: c.rtt.srtt, Var: c.rtt.rttvar, Min: c.rtt.min}
+		e.RTT = cc.RTT{Sample: rtt, Smoothed: c.rtt.srtt, Var: c.rtt.rttvar, Min: c.rtt.least()}
 		if _, owner := c.ctl.(cc.RecoveryOwner); c.p.Like.NoAckLimit && !owner && c.cwnd < c.ssthresh && c.phase != cc.Recovery {
 			c.tellInParts(e)
 		} else {

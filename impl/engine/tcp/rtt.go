@@ -12,7 +12,6 @@ const clockSecond = time.Second
 // rttState is the retransmission timer of RFC 6298.
 type rttState struct {
 	srtt, rttvar time.Duration
-	min          time.Duration // of late: see minWindow
 	rto          time.Duration // before backoff
 	samples      int64
 	last         time.Duration
@@ -39,8 +38,8 @@ const minSample = time.Microsecond
 // The window moves by halves.
 const minWindow = 5 * time.Minute
 
-// least takes m into the windowed minimum.
-func (r *rttState) least(now clock.Time, m time.Duration) {
+// takeLeast takes m into the windowed minimum.
+func (r *rttState) takeLeast(now clock.Time, m time.Duration) {
 	switch age := now.Sub(r.halfAt); {
 	case r.samples == 0 || age >= minWindow:
 		r.half, r.before, r.halfAt = m, m, now
@@ -49,14 +48,16 @@ func (r *rttState) least(now clock.Time, m time.Duration) {
 	default:
 		r.half = min(r.half, m)
 	}
-	r.min = min(r.half, r.before)
 }
+
+// least returns the least RTT of late: see minWindow.
+func (r *rttState) least() time.Duration { return min(r.half, r.before) }
 
 // sample takes in a measurement. expected is how many are made in a round trip,
 // by which the gains are damped (RFC 7323, section 4.2 and appendix G).
 func (r *rttState) sample(now clock.Time, m time.Duration, expected int64, p *Params) {
 	m = max(m, minSample)
-	r.least(now, m)
+	r.takeLeast(now, m)
 	r.last = m
 	if r.samples == 0 {
 		r.srtt, r.rttvar = m, m/2 // (2.2)

@@ -166,7 +166,7 @@ func (c *Conn) segmentSynchronised(now clock.Time, s *Segment) {
 	if !fault.On("keepalive-counts-from-opening") {
 		c.lastRecv = now
 	}
-	if !fault.On("keepalive-answers-uncounted") {
+	if c.ka != nil && !fault.On("keepalive-answers-uncounted") {
 		c.ka.sent = 0
 	}
 	if c.tsOK && h.Options.HasTimestamps {
@@ -343,6 +343,7 @@ func (c *Conn) mayChallenge(now clock.Time) bool {
 	if c.challenged && !fault.On("challenges-unlimited") && now < c.challengeAt.Add(c.p.ChallengeInterval) {
 		return false
 	}
+	c.keepRare()
 	c.challenged, c.challengeAt = true, now
 	return true
 }
@@ -362,6 +363,7 @@ func (c *Conn) replyReset(now clock.Time, s *Segment) {
 	if !c.mayChallenge(now) || fault.On("unacceptable-ack-not-reset") {
 		return
 	}
+	c.keepRare()
 	c.rstDue, c.rstSeq, c.rstAck, c.rstFlags = true, s.TCP.Ack, 0, wire.RST
 }
 
@@ -447,6 +449,7 @@ func (c *Conn) dataForOrphan() {
 	c.ackNow = true
 	c.resetIfUnread()
 	if c.rstDue && c.p.Like.BareResets {
+		c.keepRare()
 		c.rstSeq, c.rstAck, c.rstFlags = uint32(c.sndUna), 0, wire.RST
 	}
 }

@@ -18,7 +18,7 @@ func (c *Conn) Poll(now clock.Time, out *Out) bool {
 		c.pollReset(now, out)
 		return true
 	}
-	if len(c.ecn.prior) > 0 && c.state != api.StateClosed && c.pollPriorAck(now, out) {
+	if len(c.priorAcks) > 0 && c.state != api.StateClosed && c.pollPriorAck(now, out) {
 		return true
 	}
 	switch c.state {
@@ -65,7 +65,7 @@ func (c *Conn) Poll(now clock.Time, out *Out) bool {
 // acknowledgement, window and options.
 func (c *Conn) header(now clock.Time, out *Out, seq uint64, flags wire.Flags) {
 	h := &out.TCP
-	h.SrcPort, h.DstPort = c.local.Port(), c.remote.Port()
+	h.SrcPort, h.DstPort = c.pair.LocalPort, c.pair.RemotePort
 	h.Seq, h.Flags = uint32(seq), flags
 	h.Window = c.windowField(flags)
 	if fault.On("mss-on-data") && flags&wire.SYN == 0 {
@@ -104,7 +104,7 @@ func (c *Conn) header(now clock.Time, out *Out, seq uint64, flags wire.Flags) {
 func (c *Conn) pollReset(now clock.Time, out *Out) {
 	c.rstDue = false
 	out.TCP = wire.TCP{
-		SrcPort: c.local.Port(), DstPort: c.remote.Port(),
+		SrcPort: c.pair.LocalPort, DstPort: c.pair.RemotePort,
 		Seq: c.rstSeq, Ack: c.rstAck, Flags: c.rstFlags,
 	}
 	if fault.On("abort-without-reset") {
@@ -290,7 +290,7 @@ func (c *Conn) burst(size int64) int64 {
 	if most < 2*size {
 		return size
 	}
-	if k := c.control; k.Pacing > 0 {
+	if k := c.control; k != nil && k.Pacing > 0 {
 		most = max(min(most, c.quantum(k)), size)
 	}
 	return most / size * size

@@ -16,6 +16,7 @@ type Shared struct {
 	MaxGSO            int64
 	Controller        cc.Factory
 	ControllerOptions string
+	Rand              interface{ Uint64() uint64 } // seeds the controllers' own
 	Budget            Budget
 	Counters          *Counters
 	name              string // of the controller
@@ -24,6 +25,7 @@ type Shared struct {
 	idle  lossDetection    // of all connections with nothing in flight: never written
 	spare []*lossDetection // to be used again
 
+	usual      rare  // of all connections with nothing out of the ordinary: never written
 	whole      holes // of all connections without any: never written
 	spareHoles []*holes
 }
@@ -31,11 +33,14 @@ type Shared struct {
 // maxSpareLosses is how many of a Shared's lossDetections are kept to be used again.
 const maxSpareLosses = 16
 
+// maxLinkMTU is more than any packet has, and keeps sizes within 32 bits.
+const maxLinkMTU = 1 << 30
+
 // NewShared returns what connections that are made from cfg have in common.
 func NewShared(cfg *Config) *Shared {
 	s := &Shared{
 		params: cfg.Params, Flow: cfg.Flow, LinkMTU: cfg.LinkMTU, MaxGSO: cfg.MaxGSO,
-		Controller: cfg.Controller, ControllerOptions: cfg.ControllerOptions, Budget: cfg.Budget, Counters: cfg.Counters,
+		Controller: cfg.Controller, ControllerOptions: cfg.ControllerOptions, Rand: cfg.Rand, Budget: cfg.Budget, Counters: cfg.Counters,
 	}
 	if s.params == nil || !s.params.complete {
 		p := DefaultParams()
@@ -60,6 +65,7 @@ func NewShared(cfg *Config) *Shared {
 	if s.LinkMTU <= 0 {
 		s.LinkMTU = 1500
 	}
+	s.LinkMTU = min(s.LinkMTU, maxLinkMTU)
 	if s.Controller != nil {
 		s.name = s.Controller.Name()
 	}
@@ -70,7 +76,7 @@ func NewShared(cfg *Config) *Shared {
 func (s *Shared) withFlow(f *api.FlowConfig) *Shared {
 	return &Shared{
 		params: s.params, Flow: *f, LinkMTU: s.LinkMTU, MaxGSO: s.MaxGSO,
-		Controller: s.Controller, ControllerOptions: s.ControllerOptions, Budget: s.Budget, Counters: s.Counters, name: s.name,
+		Controller: s.Controller, ControllerOptions: s.ControllerOptions, Rand: s.Rand, Budget: s.Budget, Counters: s.Counters, name: s.name,
 	}
 }
 
@@ -81,6 +87,9 @@ func (c *Conn) share(s *Shared) {
 	}
 	if c.holes == &c.cfg.whole {
 		c.holes = &s.whole
+	}
+	if c.rare == &c.cfg.usual {
+		c.rare = &s.usual
 	}
 	c.cfg = s
 }

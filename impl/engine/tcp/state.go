@@ -13,7 +13,10 @@ func (c *Conn) end(reason error) {
 	if c.state == api.StateClosed {
 		return
 	}
-	c.reason = reason
+	if reason != nil {
+		c.keepRare()
+		c.reason = reason
+	}
 	c.tm.stopAll()
 	if !fault.On("memory-leaks") {
 		c.releaseSend()
@@ -49,6 +52,7 @@ func (c *Conn) cutsShort(reason error) bool {
 // takes its place: what lies outside is dropped without a word (RFC 5961, section 3).
 func (c *Conn) queueReset() {
 	c.rstDue = true
+	c.keepRare()
 	seq := c.sndNxt
 	if c.state != api.StateSynSent && c.state != api.StateSynReceived {
 		seq = min(seq, max(c.sndEdge, c.sndUna))

@@ -36,7 +36,7 @@ func (c *Conn) buildTimeWait(now clock.Time) {
 		challengeAt: c.challengeAt, challenged: c.challenged,
 		sndNxt: uint32(c.sndNxt), rcvNxt: uint32(c.rcvNxt),
 		tsOK: c.tsOK, tsRecent: c.tsRecent, tsOff: c.tsOffset,
-		srcPort: c.local.Port(), dstPort: c.remote.Port(),
+		srcPort: c.pair.LocalPort, dstPort: c.pair.RemotePort,
 		window: uint16(min(c.rcvWnd()>>c.rcvScale, 65535)),
 		ttl:    c.cfg.Flow.TTL, dscp: c.cfg.Flow.DSCP,
 	}

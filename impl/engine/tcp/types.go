@@ -117,14 +117,13 @@ type Config struct {
 	MaxGSO            int64  // largest super-packet with its IP header; 0: none
 	Controller        cc.Factory
 	ControllerOptions string
-	Rand              interface{ Uint64() uint64 }
+	Rand              interface{ Uint64() uint64 } // seeds the controllers' own
 	Budget            Budget
 	Counters          *Counters
 	User              any // the engine's flow, or the simulator's application
 
 	// Shared, if not nil, is what NewShared has made of such a Config. It then takes
-	// the place of all fields but the addresses, ISS, TSOffset, PathMTU, Rand and
-	// User.
+	// the place of all fields but the addresses, ISS, TSOffset, PathMTU and User.
 	Shared *Shared
 }
 

@@ -9,6 +9,7 @@ import (
 // 3.8.5, MUST-30, MUST-31). The announcement goes out even if the window is
 // zero.
 func (c *Conn) writeUrgent() {
+	c.keepRare()
 	c.sndUp = c.sq.end
 	if fault.On("urgent-one-byte-only") {
 		c.sndUp = min(c.sndUp, max(c.sndNxt, c.iss+1)+1)
@@ -40,6 +41,7 @@ func (c *Conn) segmentUrgent(seq uint64, field uint16) {
 	if up <= c.readSeq() || c.hasRcvUp && up <= c.rcvUp {
 		return
 	}
+	c.keepRare()
 	c.rcvUp, c.hasRcvUp = up, true
 	if fault.Built && fault.On("urgent-not-told") {
 		return

@@ -75,7 +75,7 @@ func (c *Conn) edgeMoves() bool {
 }
 
 // segmentEstimate is the RMSS of the rules above: a full segment of the peer's.
-func (c *Conn) segmentEstimate() int64 { return min(c.announcedMSS, max(c.rcvMSS, 536)) }
+func (c *Conn) segmentEstimate() int64 { return int64(min(c.announcedMSS, max(c.rcvMSS, 536))) }
 
 // windowField decides which window to announce, and remembers its edge.
 //
