@@ -53,8 +53,9 @@ func (e drillEngine) New(env *drill.Env) (*drill.Host, error) {
 		return nil, err
 	}
 	flow := drillFlow(s)
+	tap := &tapped{Link: env.Link}
 	stack, err := engine.New(engine.Config{
-		Link:        env.Link,
+		Link:        tap,
 		Clock:       env.Clock,
 		Addresses:   env.Addresses,
 		Gateways:    env.Gateway,
@@ -77,6 +78,7 @@ func (e drillEngine) New(env *drill.Env) (*drill.Host, error) {
 		Keepalive:   drillKeepalive(s),
 		Init:        s.KeepaliveInit,
 	})
+	tap.packet.Store(proc.Observe)
 	made := *s
 	return &drill.Host{
 		Process: proc,
@@ -171,6 +173,7 @@ func drillParams(s *settings.Settings) (tcp.Params, error) {
 			PushEvery:       map[settings.Profile]int64{settings.Linux: 2}[s.Profile],
 			EmptyProbes:     s.Profile == settings.Linux,
 			Interactive:     s.Profile == settings.Linux,
+			Records:         true,
 		},
 	}
 	switch s.ECN {

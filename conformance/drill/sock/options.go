@@ -170,11 +170,8 @@ type quickAcker interface{ QuickAck(on bool) }
 
 // need is what an option needs that is not there: it can only be off.
 var need = map[option]string{
-	{SolSocket, SoZeroCopy}:           "SO_ZEROCOPY",
-	{SolSocket, SoTimestamping}:       "SO_TIMESTAMPING",
 	{SolSocket, SoTxTime}:             "SO_TXTIME",
 	{SolSocket, SoMaxPacingRate}:      "SO_MAX_PACING_RATE",
-	{SolSocket, SoPeekOff}:            "SO_PEEK_OFF",
 	{SolSocket, SoBusyPoll}:           "SO_BUSY_POLL",
 	{SolSocket, SoDebug}:              "SO_DEBUG",
 	{SolSocket, SoTsClock}:            "SO_TS_CLOCK",
@@ -213,7 +210,7 @@ var need = map[option]string{
 var kept = []option{
 	{SolSocket, SoReuseAddr}, {SolSocket, SoReusePort}, {SolSocket, SoReusePortLB}, {SolSocket, SoDontRoute},
 	{SolSocket, SoBroadcast}, {SolSocket, SoPriority}, {SolSocket, SoMark}, {SolSocket, SoOOBInline},
-	{SolSocket, SoRcvLowat}, {SolSocket, SoTimestamp}, {SolSocket, SoTimestampNS}, {SolSocket, SoNoSigPipe},
+	{SolSocket, SoRcvLowat}, {SolSocket, SoNoSigPipe}, {SolSocket, SoSelectErrQueue},
 	{SolSocket, SoKeepalive}, {SolSocket, SoUserCookie}, {SolSocket, SoIncomingCPU}, {SolSocket, SoTxRehash},
 	{IPProtoIP, IPRecvTTL}, {IPProtoIP, IPRecvTOS}, {IPProtoIP, IPRecvErr}, {IPProtoIP, IPBindAddressNoPort},
 	{IPProtoV6, IPv6RecvErr}, {IPProtoV6, IPv6V6Only}, {IPProtoV6, IPv6RecvHopLimit}, {IPProtoV6, IPv6RecvTClass},
@@ -312,6 +309,20 @@ func (s *socket) setOption(o option, value []byte) error {
 			s.opt.rcvBuf = int64(max(2*v, 2304))
 		}
 		return nil
+	case option{SolSocket, SoZeroCopy}, option{IPProtoTCP, TCPInq}:
+		return within(0, 1)
+	case option{SolSocket, SoTimestamping}:
+		return s.setTimestamping(v)
+	case option{SolSocket, SoTimestamp}, option{SolSocket, SoTimestampNS}: // one takes the place of the other
+		for _, n := range []int{SoTimestamp, SoTimestampNS} {
+			delete(s.opt.ints, option{SolSocket, n})
+		}
+		return set()
+	case option{SolSocket, SoPeekOff}:
+		if v < -1 {
+			return EINVAL
+		}
+		return set()
 	case option{SolSocket, SoType}, option{SolSocket, SoError}, option{SolSocket, SoAcceptConn},
 		option{SolSocket, SoProtocol}, option{SolSocket, SoDomain}, option{SolSocket, SoSndLowat}:
 		return ENOPROTOOPT
@@ -396,13 +407,35 @@ func (s *socket) setOption(o option, value []byte) error {
 		return Unsupported{"IPV6_MTU"}
 	}
 	if slices.Contains(kept, o) {
-		s.p.lowat = s.p.lowat || o == option{IPProtoTCP, TCPNotSentLowat} && v > 0
 		return set()
 	}
 	if n := optionName(o.level, o.name); n != "socket option" {
 		return Unsupported{n}
 	}
 	return ENOPROTOOPT
+}
+
+// setTimestamping is SO_TIMESTAMPING, the bits of which depend on one another.
+func (s *socket) setTimestamping(v int) error {
+	if v&^tsKnown != 0 || v&tsOptIDTCP != 0 && v&tsOptID == 0 {
+		return EINVAL
+	}
+	if v&tsOptID != 0 && s.tsFlags()&tsOptID == 0 {
+		switch s.state() {
+		case api.StateClosed, api.StateListen:
+			return EINVAL
+		}
+		o := &s.notices
+		o.keyBase = o.written
+		if v&tsOptIDTCP == 0 && s.flow != nil { // from what is unacknowledged
+			o.keyBase = s.flow.Info().BytesAcked
+		}
+	}
+	if v&tsOptStats != 0 && v&tsOptTsOnly == 0 {
+		return EINVAL
+	}
+	s.opt.ints[option{SolSocket, SoTimestamping}] = v
+	return nil
 }
 
 // uncorked is uncork as the effect of an option: errors are told later.
@@ -523,6 +556,10 @@ func (s *socket) getOption(o option) ([]byte, error) {
 		return putInt(int(max(s.p.cfg.Flow.ReceiveBuffer, 131072))), nil
 	case option{SolSocket, SoRcvLowat}, option{SolSocket, SoSndLowat}:
 		return orDefault(1)
+	case option{SolSocket, SoPeekOff}:
+		return orDefault(-1)
+	case option{SolSocket, SoZeroCopy}, option{SolSocket, SoTimestamping}, option{SolSocket, SoTimestamp}, option{SolSocket, SoTimestampNS}:
+		return orDefault(0)
 	case option{SolSocket, SoMemInfo}:
 		return nil, Unsupported{"SO_MEMINFO"}
 	case option{SolSocket, SoCookie}:

@@ -20,6 +20,12 @@ func (s *socket) events() (mask uint32) {
 	if s.soErr != "" {
 		mask |= PollErr
 	}
+	if len(s.notices.queue) > 0 {
+		mask |= PollErr
+		if s.opt.ints[option{SolSocket, SoSelectErrQueue}] != 0 {
+			mask |= PollPri
+		}
+	}
 	if s.dialling {
 		return mask
 	}
@@ -53,6 +59,8 @@ func (s *socket) events() (mask uint32) {
 		mask |= PollOut | PollWrNorm
 	case s.writable(&i):
 		mask |= PollOut | PollWrNorm
+	default:
+		s.noSpace = true
 	}
 	if s.oob >= 0 || i.UrgentPending > 0 {
 		mask |= PollPri | PollRdBand
@@ -124,6 +132,26 @@ func (p *Proc) Poll(ctx context.Context, fds []PollFD, timeout time.Duration) (i
 	default:
 		return -1, err
 	}
+}
+
+// edges counts what wakes somebody who waits for the given events.
+func (s *socket) edges(events uint32) uint64 {
+	if s.listener != nil {
+		return s.listener.established
+	}
+	gen := s.notices.reports
+	if s.flow == nil {
+		return gen
+	}
+	f := s.p.flowState(s.flow)
+	gen += f.changes
+	if events&(PollIn|PollRdNorm) != 0 {
+		gen += f.arrivals
+	}
+	if events&(PollOut|PollWrNorm) != 0 {
+		gen += s.spaceGen
+	}
+	return gen
 }
 
 // epoll is an epoll instance.
@@ -217,12 +245,7 @@ func (p *Proc) EpollWait(ctx context.Context, epfd, most int, timeout time.Durat
 				continue
 			}
 			if it.ev.Events&EpollET != 0 {
-				gen := uint64(0)
-				if it.s.flow != nil {
-					gen = p.flowState(it.s.flow).gen
-				} else if it.s.listener != nil {
-					gen = uint64(len(it.s.listener.queue))
-				}
+				gen := it.s.edges(it.ev.Events)
 				if !it.fresh && gen == it.gen && mask&^it.told == 0 {
 					continue
 				}

@@ -41,6 +41,10 @@ type socket struct {
 	cork           []byte // written and held back
 	flush          clock.Timer
 	closed         bool
+
+	notices  notices
+	noSpace  bool   // somebody has found the send buffer full
+	spaceGen uint64 // counts the times that it was so no longer
 }
 
 // listener is a listening socket's queue.
@@ -50,6 +54,8 @@ type listener struct {
 	queue   []*accepted
 	down    bool
 	backlog int
+
+	established uint64 // connections so far, for edges
 }
 
 type accepted struct {
@@ -198,6 +204,7 @@ func (l *listener) handle(ctx context.Context, f api.Flow) {
 		return
 	}
 	l.queue = append(l.queue, a)
+	l.established++
 	p.mu.Unlock()
 	p.changed()
 	_ = a.taken.Park(ctx)

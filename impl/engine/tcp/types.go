@@ -98,6 +98,7 @@ type Emulation struct {
 	LateUndo               bool          // duplicates reported after a recovery undo it
 	FinInSACK              bool          // a FIN behind a gap is part of the block that is reported
 	Cookies                bool          // a SYN-ACK to a SYN without timestamps has the MSS alone, as with SYN cookies
+	Records                bool          // no segment reaches beyond the end of a record that WriteOptions.Record has marked, as with Linux's MSG_EOR
 	NoAckLimit             bool          // slow start counts all that an ACK covers (L of RFC 3465 is infinite)
 }
 
@@ -170,6 +171,7 @@ const (
 type WriteOptions struct {
 	NoDelay bool // send at once: no Nagle (N2)
 	Urgent  bool // all data up to the end of this write is urgent
+	Record  bool // a record ends here (Emulation.Records)
 }
 
 // ICMPKind is what an ICMP error means for a connection.
