@@ -77,6 +77,16 @@ func (e drillEngine) New(env *drill.Env) (*drill.Host, error) {
 		Somaxconn:   s.Somaxconn,
 		Keepalive:   drillKeepalive(s),
 		Init:        s.KeepaliveInit,
+		SynLinear:   s.SynLinear,
+		ReceiveMax:  s.ReceiveMax,
+		SendMax:     s.SendMax,
+		Tune:        drillTune,
+		DeferAccept: func(n int) {
+			like := *params.Like
+			like.DeferAccept = n
+			params.Like = &like
+			stack.SetParams(params)
+		},
 	})
 	tap.packet.Store(proc.Observe)
 	made := *s
@@ -91,6 +101,8 @@ func (e drillEngine) New(env *drill.Env) (*drill.Host, error) {
 			if err != nil {
 				return err
 			}
+			p.Like.DeferAccept = params.Like.DeferAccept
+			params = p
 			stack.SetParams(p)
 			return nil
 		},
@@ -174,6 +186,9 @@ func drillParams(s *settings.Settings) (tcp.Params, error) {
 			EmptyProbes:     s.Profile == settings.Linux,
 			Interactive:     s.Profile == settings.Linux,
 			Records:         true,
+			OfferAll:        s.Profile == settings.Linux,
+			HastySyn:        s.Profile == settings.Linux,
+			FourHoles:       s.Profile == settings.Linux,
 		},
 	}
 	switch s.ECN {
@@ -197,6 +212,31 @@ func drillParams(s *settings.Settings) (tcp.Params, error) {
 		return p, sock.Unsupported{Feature: strings.Join(missing, ", ")}
 	}
 	return p, nil
+}
+
+// drillTune gives a flow what options of its socket ask for.
+func drillTune(f api.Flow, t *sock.Tuning) {
+	e, ok := f.(*engine.Flow)
+	if !ok {
+		return
+	}
+	e.Tune(func(p *tcp.Params) {
+		p.Like.NoFinWait2 = t.FinWait2 < 0
+		if t.FinWait2 > 0 {
+			p.FinWait2 = t.FinWait2
+		}
+		if t.RTOMin > 0 {
+			p.RTOMin = t.RTOMin
+		}
+		if t.RTOMax > 0 {
+			p.RTOMax = t.RTOMax
+		}
+		if t.DelayedAck > 0 {
+			p.DelayedAck = min(p.DelayedAck, t.DelayedAck)
+		}
+		p.Like.LinearThin = t.LinearThin
+		p.Like.MaxPacing = t.MaxPacing
+	})
 }
 
 // forever is beyond the end of every script: counts decide, not times.

@@ -345,12 +345,6 @@ func (f *Flow) wakeAll() {
 	w.closed.wake()
 }
 
-// WriteRecord is Writev of the end of a record, for stacks that emulate others
-// (tcp.Emulation.Records).
-func (f *Flow) WriteRecord(ctx context.Context, bs []*api.Buffer) error {
-	return f.write(ctx, bs, tcp.WriteOptions{Record: true}, false)
-}
-
 // HoldPush says that more will be written soon: the end of what has been written has no
 // PSH until that is taken back.
 func (f *Flow) HoldPush(on bool) {

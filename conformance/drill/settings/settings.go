@@ -121,7 +121,7 @@ func New(p Profile) *Settings {
 		KeepaliveIdle: 2 * time.Hour, KeepaliveEvery: 75 * time.Second, KeepaliveCount: 9,
 		SendBuffer:    Space{4096, 16384, 4 << 20},
 		ReceiveBuffer: Space{4096, 131072, 6 << 20},
-		SendMax:       212992, ReceiveMax: 212992,
+		SendMax:       4 << 20, ReceiveMax: 4 << 20,
 		AutotuneReceive: true,
 		WindowShift:     -1,
 		MinMSS:          48, PMTUD: true, TTL: 64, Somaxconn: 4096,

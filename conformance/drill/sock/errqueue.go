@@ -120,6 +120,9 @@ func (s *socket) observe(now time.Time) {
 	if i.BytesReceived > o.received {
 		o.received, o.arrived = i.BytesReceived, now
 	}
+	if len(s.cork) > 0 {
+		s.armCork()
+	}
 	if s.noSpace && s.writable(&i) {
 		s.noSpace = false
 		s.spaceGen++

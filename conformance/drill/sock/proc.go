@@ -37,8 +37,31 @@ type Config struct {
 	// Keepalive are the defaults of TCP_KEEPIDLE and the rest; zero: 2 h, 75 s, 9.
 	Keepalive api.KeepaliveConfig
 
+	// SynLinear is how many timeouts of a SYN are not doubled.
+	SynLinear int
+
+	// ReceiveMax and SendMax bound SO_RCVBUF and SO_SNDBUF; 0: nothing does.
+	ReceiveMax, SendMax int64
+
+	// Tune, if not nil, gives an open flow what options of its socket ask for.
+	Tune func(f api.Flow, t *Tuning)
+
+	// DeferAccept, if not nil, makes listeners wait for data: so many timeouts of a
+	// SYN-ACK.
+	DeferAccept func(timeouts int)
+
 	// Init, if not 0, is how long a connect may take (FreeBSD's keepinit).
 	Init time.Duration
+}
+
+// Tuning is what socket options ask of TCP beyond an [api.FlowConfig]. Zero fields ask
+// for nothing.
+type Tuning struct {
+	FinWait2       time.Duration // negative: none
+	RTOMin, RTOMax time.Duration
+	DelayedAck     time.Duration
+	LinearThin     bool
+	MaxPacing      int64 // bytes per second
 }
 
 // Proc is a [Process] over a stack. Its methods may be called from any goroutine

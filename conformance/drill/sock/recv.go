@@ -135,7 +135,7 @@ func (p *Proc) Recv(ctx context.Context, fd int, m *Message, flags int) (int, er
 		if s.dialling {
 			return false
 		}
-		if m.Fault && s.readable() > 0 {
+		if m.Fault && s.readable() > 0 && flags&MsgTrunc == 0 {
 			result, finished = EFAULT, true
 			return true
 		}

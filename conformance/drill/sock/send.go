@@ -8,7 +8,9 @@ import (
 	"github.com/sluicenet/sluice/api"
 )
 
-// corkTimeout is how long a part of a segment is held back at most. Linux: 200 ms.
+// corkTimeout is how long a part of a segment is held back, if nothing else waits to
+// be acknowledged: FreeBSD's never; Linux takes the timer of zero-window probes for it,
+// whose least is this.
 const corkTimeout = 200 * time.Millisecond
 
 // Send implements [Process]: write, writev, send, sendto and sendmsg.
@@ -200,6 +202,21 @@ func (s *socket) uncork() error {
 	return s.result(s.write(b))
 }
 
+// finish ends the stream, with what is held back in the same segment as the FIN.
+func (s *socket) finish() {
+	w, ok := s.flow.(interface{ WriteLast(bs []*api.Buffer) error })
+	if len(s.cork) == 0 || !ok {
+		_ = s.uncork()
+		_ = s.flow.CloseWrite()
+		return
+	}
+	b := s.cork
+	s.cork = nil
+	s.armCork()
+	s.holdPush(false)
+	_ = w.WriteLast(pieces(b))
+}
+
 // holdPush says whether what is written next is the end of a record.
 func (s *socket) holdPush(on bool) {
 	if h, ok := s.flow.(interface{ HoldPush(on bool) }); ok {
@@ -231,12 +248,18 @@ type recordWriter interface {
 
 // armCork starts or stops the timer that ends the holding back.
 func (s *socket) armCork() {
-	if len(s.cork) == 0 {
+	i := s.flow.Info()
+	if len(s.cork) == 0 || i.SendQueue > 0 {
 		if s.flush != nil {
 			s.flush.Stop()
 		}
+		s.flushing = false
 		return
 	}
+	if s.flushing {
+		return
+	}
+	s.flushing = true
 	if s.flush == nil {
 		s.flush = s.p.cfg.Clock.NewTimer(func() {
 			s.p.mu.Lock()
@@ -244,7 +267,7 @@ func (s *socket) armCork() {
 			_ = s.uncork()
 		})
 	}
-	s.flush.Reset(s.p.cfg.Clock.Now().Add(corkTimeout))
+	s.flush.Reset(s.p.cfg.Clock.Now().Add(max(corkTimeout, i.RTO)))
 }
 
 // result translates the error of a write that did not block.
@@ -299,9 +322,8 @@ func (p *Proc) Shutdown(fd, how int) error {
 		s.rdShut = true
 	}
 	if how != ShutRD && !s.wrShut {
-		_ = s.uncork()
 		s.wrShut = true
-		_ = s.flow.CloseWrite()
+		s.finish()
 	}
 	switch {
 	case how != ShutWR && p.cfg.FreeBSD: // what is there, and what comes, is thrown away
@@ -353,7 +375,9 @@ func (p *Proc) Close(ctx context.Context, fd int) error {
 		flow.Abort()
 	default:
 		p.mu.Lock()
-		_ = s.uncork()
+		if len(s.cork) > 0 {
+			s.finish()
+		}
 		p.mu.Unlock()
 		if unread { // BSD forgets what has not been read, and ends in order
 			_ = flow.CloseRead()

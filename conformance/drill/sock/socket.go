@@ -43,6 +43,8 @@ type socket struct {
 	closed         bool
 
 	notices  notices
+	tuned    Tuning
+	flushing bool   // flush is armed
 	noSpace  bool   // somebody has found the send buffer full
 	spaceGen uint64 // counts the times that it was so no longer
 }
@@ -187,16 +189,6 @@ func (p *Proc) Listen(fd, backlog int) error {
 func (l *listener) handle(ctx context.Context, f api.Flow) {
 	p := l.s.p
 	a := &accepted{flow: f, taken: p.cfg.Clock.NewWaiter()}
-	p.mu.Lock()
-	deferred := l.s.opt.ints[option{IPProtoTCP, TCPDeferAccept}]
-	p.mu.Unlock()
-	if deferred > 0 {
-		// TCP_DEFER_ACCEPT: not before there is something to read.
-		_ = p.wait(ctx, time.Duration(deferred)*time.Second, func() bool {
-			i := f.Info()
-			return l.down || i.ReceiveQueue > 0 || i.State != api.StateEstablished
-		})
-	}
 	p.mu.Lock()
 	if l.down {
 		p.mu.Unlock()
@@ -351,6 +343,9 @@ func (s *socket) mayConnect(addr netip.AddrPort) error {
 	case s.soErr != "" && !s.dialling && s.failed:
 		e := s.soErr
 		s.soErr = ""
+		if !s.p.cfg.FreeBSD {
+			s.failed = false
+		}
 		return e
 	case s.dialling:
 		return nil

@@ -116,6 +116,10 @@ func (c *Conn) takeControl() {
 		c.stats.misruled++
 	}
 	c.control = pace{max(k.Pacing, 0), max(k.Quantum, 0)}
+	if most := c.p.Like.MaxPacing; most > 0 && (k.Pacing <= 0 || int64(k.Pacing) > most) {
+		k.Pacing = cc.BytesPerSec(most)
+		c.control.Pacing = k.Pacing
+	}
 	c.ssthresh = min(max(k.Ssthresh, c.mss), cc.NoThreshold)
 	if !c.engineLeads() {
 		c.cwnd = max(min(k.Cwnd, c.p.MaxWindow), c.mss)
