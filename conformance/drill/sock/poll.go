@@ -139,7 +139,7 @@ func (s *socket) edges(events uint32) uint64 {
 	if s.listener != nil {
 		return s.listener.established
 	}
-	gen := s.notices.reports
+	gen := s.notices.reports + s.changes
 	if s.flow == nil {
 		return gen
 	}
@@ -165,8 +165,7 @@ type interest struct {
 	ev       EpollEvent
 	order    int
 	disabled bool
-	told     uint32 // what was reported of this generation, for edges
-	gen      uint64
+	gen      uint64 // edges that have been looked at
 	fresh    bool
 }
 
@@ -239,17 +238,16 @@ func (p *Proc) EpollWait(ctx context.Context, epfd, most int, timeout time.Durat
 			if it.disabled || len(out) == most {
 				continue
 			}
-			mask := it.s.events() & (it.ev.Events&^(EpollET|EpollOneShot|EpollExclusive) | PollErr | PollHup)
-			if mask == 0 {
-				it.told = 0
-				continue
-			}
 			if it.ev.Events&EpollET != 0 {
 				gen := it.s.edges(it.ev.Events)
-				if !it.fresh && gen == it.gen && mask&^it.told == 0 {
+				if !it.fresh && gen == it.gen {
 					continue
 				}
-				it.gen, it.told, it.fresh = gen, mask, false
+				it.gen, it.fresh = gen, false
+			}
+			mask := it.s.events() & (it.ev.Events&^(EpollET|EpollOneShot|EpollExclusive) | PollErr | PollHup)
+			if mask == 0 {
+				continue
 			}
 			out = append(out, EpollEvent{Events: mask, Data: it.ev.Data})
 			if it.ev.Events&EpollOneShot != 0 {

@@ -308,6 +308,7 @@ func (p *Proc) Shutdown(fd, how int) error {
 	}
 	defer p.changed()
 	defer p.mu.Unlock()
+	s.changes++
 	if s.dialling {
 		if how == ShutWR && !p.cfg.FreeBSD || how != ShutWR {
 			s.cancel(ECONNRESET)

@@ -45,6 +45,7 @@ type socket struct {
 	notices  notices
 	tuned    Tuning
 	flushing bool   // flush is armed
+	changes  uint64 // of its state, for edges
 	noSpace  bool   // somebody has found the send buffer full
 	spaceGen uint64 // counts the times that it was so no longer
 }
@@ -380,6 +381,7 @@ func (s *socket) dial(ctx context.Context, cfg *api.FlowConfig) {
 	f, err := p.cfg.Stack.Dial(ctx, s.dst, cfg)
 	p.mu.Lock()
 	s.dialling = false
+	s.changes++
 	if err != nil {
 		s.failed = true
 		if ctx.Err() == nil {

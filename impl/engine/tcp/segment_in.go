@@ -25,6 +25,7 @@ func (c *Conn) Segment(now clock.Time, s *Segment) {
 		n = uint64((s.Len + int64(s.GSOSize) - 1) / int64(s.GSOSize))
 	}
 	c.stats.segsReceived += n
+	c.pushBase = c.sndNxt // what it lets out is a burst of its own
 	if s.Len > 0 {
 		c.stats.dataReceived += uint32(n)
 		c.lastDataReceived = now

@@ -311,6 +311,9 @@ func (c *Conn) sendNew(now clock.Time, out *Out, n, size int64, fin bool) {
 	flags := wire.ACK
 	last := c.sndNxt+uint64(n) == c.sq.end
 	r := txRec{start: c.sndNxt, end: c.sndNxt + uint64(n)}
+	if c.lastDataSent != now {
+		c.pushBase = c.sndNxt
+	}
 	if c.p.Like.Records && n > 0 && c.sq.record(c.sndNxt, n+1) <= n {
 		last = true // of a record
 	}
