@@ -3,6 +3,7 @@ package targets
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,6 +82,11 @@ func (e drillEngine) New(env *drill.Env) (*drill.Host, error) {
 		ReceiveMax:  s.ReceiveMax,
 		SendMax:     s.SendMax,
 		Tune:        drillTune,
+		Switch: func(f api.Flow, name string) bool {
+			e, ok := f.(*engine.Flow)
+			i := slices.IndexFunc(factories, func(f cc.Factory) bool { return f.Name() == name })
+			return ok && i >= 0 && e.SwitchController(factories[i])
+		},
 		DeferAccept: func(n int) {
 			like := *params.Like
 			like.DeferAccept = n
@@ -188,7 +194,11 @@ func drillParams(s *settings.Settings) (tcp.Params, error) {
 			Records:         true,
 			OfferAll:        s.Profile == settings.Linux,
 			HastySyn:        s.Profile == settings.Linux,
+			DecayIdle:       s.Profile == settings.Linux && s.Congestion != "bbr",
 			FourHoles:       s.Profile == settings.Linux,
+			AnswersData:     s.Profile == settings.Linux,
+			IgnoreTooBig:    !s.PMTUD,
+			LinearThin:      s.LinearThin,
 		},
 	}
 	switch s.ECN {
@@ -202,7 +212,6 @@ func drillParams(s *settings.Settings) (tcp.Params, error) {
 		"a reordering threshold other than 3": s.Reordering != 3,
 		"no limited transmit":                 !s.LimitedTransmit,
 		"recovery without PRR":                !s.PRR,
-		"no path MTU discovery":               !s.PMTUD,
 	} {
 		if needed {
 			missing = append(missing, feature)
@@ -234,7 +243,8 @@ func drillTune(f api.Flow, t *sock.Tuning) {
 		if t.DelayedAck > 0 {
 			p.DelayedAck = min(p.DelayedAck, t.DelayedAck)
 		}
-		p.Like.LinearThin = t.LinearThin
+		p.Like.LinearThin = p.Like.LinearThin || t.LinearThin
+		p.Like.IgnoreTooBig = p.Like.IgnoreTooBig || t.NoPMTUD
 		p.Like.MaxPacing = t.MaxPacing
 	})
 }

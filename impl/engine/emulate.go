@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/sluicenet/sluice/api"
+	"github.com/sluicenet/sluice/api/cc"
 	"github.com/sluicenet/sluice/impl/engine/tcp"
 )
 
@@ -26,6 +27,16 @@ func (f *Flow) WriteLast(bs []*api.Buffer) error {
 	f.closeWrite(now)
 	f.shard.leave(now)
 	return f.fail("write", err)
+}
+
+// SwitchController gives an established flow that has not left its initial window
+// another congestion controller, and reports whether it could.
+func (f *Flow) SwitchController(factory cc.Factory) bool {
+	now := f.shard.enter()
+	ok := f.conn.SwitchController(now, factory)
+	f.shard.touch(now, f.conn)
+	f.shard.leave(now)
+	return ok
 }
 
 // Tune changes parameters of this flow alone, as far as they are looked at after the

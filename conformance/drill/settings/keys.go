@@ -164,7 +164,7 @@ var keys = map[string]key{
 	"net.ipv4.tcp_l3mdev_accept":        without("virtual routing and forwarding", 0),
 	"net.ipv4.tcp_fwmark_accept":        without("firewall marks", 0),
 	"net.ipv4.tcp_abort_on_overflow":    without("resets when a listener is full", 0),
-	"net.ipv4.tcp_thin_linear_timeouts": without("linear timeouts of thin streams", 0),
+	"net.ipv4.tcp_thin_linear_timeouts": flag(func(s *Settings) *bool { return &s.LinearThin }),
 	"net.ipv4.tcp_thin_dupack":          without("fast retransmit of thin streams", 0),
 	"net.ipv4.tcp_shrink_window":        without("windows that shrink", 0),
 	"net.ipv4.tcp_migrate_req":          without("migration of requests between listeners", 0),

@@ -50,6 +50,7 @@ type Settings struct {
 	RACK               bool // RFC 8985; else RFC 6675 alone
 	TLP                bool
 	FRTO               bool
+	LinearThin         bool // timeouts of thin streams are not doubled
 	LimitedTransmit    bool // RFC 3042
 	PRR                bool
 	SlowStartAfterIdle bool

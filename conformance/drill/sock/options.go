@@ -198,6 +198,11 @@ func (s *socket) tuning() (t Tuning) {
 	t.RTOMin = time.Duration(o[option{IPProtoTCP, TCPRtoMinUs}]) * time.Microsecond
 	t.RTOMax = time.Duration(o[option{IPProtoTCP, TCPRtoMaxMs}]) * time.Millisecond
 	t.DelayedAck = time.Duration(o[option{IPProtoTCP, TCPDelackMax}]) * time.Microsecond
+	for _, k := range []option{{IPProtoIP, IPMTUDiscover}, {IPProtoV6, IPv6MTUDiscover}} {
+		if v, ok := o[k]; ok && (v == 0 || v > 3) && !s.p.cfg.FreeBSD {
+			t.NoPMTUD = true
+		}
+	}
 	t.LinearThin = o[option{IPProtoTCP, TCPThinLinear}] != 0
 	if v, ok := o[option{SolSocket, SoMaxPacingRate}]; ok && v != -1 {
 		t.MaxPacing = int64(uint32(v))
@@ -487,10 +492,8 @@ func (s *socket) setOption(o option, value []byte) error {
 			return set()
 		}
 		switch v {
-		case 1, 2:
+		case 0, 1, 2, 3, 4, 5:
 			return set()
-		case 0, 3, 4, 5:
-			return Unsupported{"path MTU discovery off or probing (" + optionName(o.level, o.name) + ")"}
 		}
 		return EINVAL
 	case option{IPProtoV6, IPv6MTU}:
@@ -590,7 +593,9 @@ func (s *socket) setCongestion(name string) error {
 		return Unsupported{"congestion control " + name}
 	}
 	if s.flow != nil && !strings.HasPrefix(s.flow.Info().Congestion, mine) {
-		return Unsupported{"TCP_CONGESTION on an open connection"}
+		if s.p.cfg.Switch == nil || !s.p.cfg.Switch(s.flow, mine) {
+			return Unsupported{"TCP_CONGESTION on a connection that has left its initial window"}
+		}
 	}
 	s.opt.congestion = mine
 	return nil

@@ -46,6 +46,9 @@ type Config struct {
 	// Tune, if not nil, gives an open flow what options of its socket ask for.
 	Tune func(f api.Flow, t *Tuning)
 
+	// Switch, if not nil, gives an open flow another congestion controller, if it can.
+	Switch func(f api.Flow, name string) bool
+
 	// DeferAccept, if not nil, makes listeners wait for data: so many timeouts of a
 	// SYN-ACK.
 	DeferAccept func(timeouts int)
@@ -62,6 +65,7 @@ type Tuning struct {
 	DelayedAck     time.Duration
 	LinearThin     bool
 	MaxPacing      int64 // bytes per second
+	NoPMTUD        bool
 }
 
 // Proc is a [Process] over a stack. Its methods may be called from any goroutine

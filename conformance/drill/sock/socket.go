@@ -25,6 +25,7 @@ type socket struct {
 	dst      netip.AddrPort // of connect
 	dialling bool
 	fresh    bool                    // connected without connect having told so
+	active   bool                    // connected by connect
 	failed   bool                    // a connect has failed
 	cancel   context.CancelCauseFunc // of the dial
 	listener *listener
@@ -396,7 +397,7 @@ func (s *socket) dial(ctx context.Context, cfg *api.FlowConfig) {
 		f.Abort()
 		return
 	}
-	s.flow, s.fresh = f, true
+	s.flow, s.fresh, s.active = f, true, true
 	s.local = f.Src()
 	if !s.bound {
 		s.bound = true

@@ -251,6 +251,9 @@ func (c *Conn) acceptable(now clock.Time, s *Segment, seq *uint64) bool {
 				c.noteDuplicate(*seq, *seq+uint64(s.Len))
 			}
 			c.ackNow = !fault.On("duplicate-not-acknowledged")
+		case c.p.Like.AnswersData && length > 0 && h.Flags&wire.SYN == 0:
+			c.drop(api.DropUnacceptable)
+			c.ackNow = true
 		default:
 			c.challenge(now, api.DropUnacceptable)
 		}

@@ -453,6 +453,10 @@ func (c *Conn) restartAfterIdle(now clock.Time) {
 	if idle <= c.rtt.rto || fault.On("idle-restart-off") {
 		return
 	}
+	if c.p.Like.DecayIdle && c.ssthresh >= cc.NoThreshold && c.phase == cc.Open {
+		c.remakeController(now, c.cfg.Controller, c.cfg.ControllerOptions, c.decayed(idle))
+		return
+	}
 	if o, ok := c.ctl.(cc.IdleObserver); ok {
 		o.OnRestart(now, idle)
 		c.takeControl()

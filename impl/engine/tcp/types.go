@@ -99,6 +99,9 @@ type Emulation struct {
 	FinInSACK              bool          // a FIN behind a gap is part of the block that is reported
 	Cookies                bool          // a SYN-ACK to a SYN without timestamps has the MSS alone, as with SYN cookies
 	Records                bool          // no segment reaches beyond the end of a record that WriteOptions.Record has marked, as with Linux's MSG_EOR
+	AnswersData            bool          // data beyond the window are acknowledged however many come, as Linux does, and not within the limit of challenge ACKs
+	IgnoreTooBig           bool          // ICMP errors do not reduce the path's MTU, as with Linux's IP_PMTUDISC_DONT
+	DecayIdle              bool          // cwnd is halved for every RTO of a pause, as Linux does (RFC 2861), where there was no loss yet
 	OfferAll               bool          // the SYN-ACK of a simultaneous open offers what the SYN did, as Linux's
 	HastySyn               bool          // an unacceptable SYN-ACK has the SYN sent again at once, the first time, as Linux does
 	FourHoles              bool          // of out-of-order data no more is remembered than four blocks that were reported, as Linux's
