@@ -79,9 +79,11 @@ func (e drillEngine) New(env *drill.Env) (*drill.Host, error) {
 		Keepalive:   drillKeepalive(s),
 		Init:        s.KeepaliveInit,
 		SynLinear:   s.SynLinear,
-		ReceiveMax:  s.ReceiveMax,
-		SendMax:     s.SendMax,
-		Tune:        drillTune,
+
+		NotSentLowat: s.NotSentLowat,
+		ReceiveMax:   s.ReceiveMax,
+		SendMax:      s.SendMax,
+		Tune:         drillTune,
 		Switch: func(f api.Flow, name string) bool {
 			e, ok := f.(*engine.Flow)
 			i := slices.IndexFunc(factories, func(f cc.Factory) bool { return f.Name() == name })
@@ -110,6 +112,16 @@ func (e drillEngine) New(env *drill.Env) (*drill.Host, error) {
 			p.Like.DeferAccept = params.Like.DeferAccept
 			params = p
 			stack.SetParams(p)
+			full := p.WithDefaults()
+			proc.Retune(func(f api.Flow) {
+				if e, ok := f.(*engine.Flow); ok {
+					e.Tune(func(p *tcp.Params) {
+						like := *full.Like
+						*p = full
+						p.Like = &like
+					})
+				}
+			})
 			return nil
 		},
 		Close: func(ctx context.Context) {

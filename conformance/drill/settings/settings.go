@@ -91,13 +91,15 @@ type Settings struct {
 	AutotuneReceive           bool
 	WindowShift               int // announced if window scaling is on; -1 follows from the buffer
 
-	MTU       int   // of the link; 0: 1500
-	PathMTU   int   // of the route; 0: the link's
-	MSS       int64 // announced; 0 follows from the MTU
-	MinMSS    int64 // floor for what a peer announces
-	PMTUD     bool
-	TTL       int
-	Somaxconn int
+	MTU     int   // of the link; 0: 1500
+	PathMTU int   // of the route; 0: the link's
+	MSS     int64 // announced; 0 follows from the MTU
+	MinMSS  int64 // floor for what a peer announces
+	PMTUD   bool
+	TTL     int
+
+	NotSentLowat int // TCP_NOTSENT_LOWAT of sockets that set none; 0: none
+	Somaxconn    int
 
 	ChallengeInterval time.Duration // between challenge ACKs (RFC 5961)
 

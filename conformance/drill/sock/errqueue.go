@@ -123,7 +123,7 @@ func (s *socket) observe(now time.Time) {
 	if len(s.cork) > 0 {
 		s.armCork()
 	}
-	if low := int64(s.opt.ints[option{IPProtoTCP, TCPNotSentLowat}]); s.noSpace && s.writable(&i) && (low <= 0 || 2*s.unsent() < low) {
+	if s.noSpace && s.writable(&i) {
 		s.noSpace = false
 		s.spaceGen++
 	}

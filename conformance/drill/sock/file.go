@@ -121,7 +121,7 @@ func (p *Proc) Fcntl(fd, cmd, arg int) (int, error) {
 	case FGetFD, FSetFD:
 		return 0, nil
 	}
-	return -1, EINVAL
+	return -1, Unsupported{"this command of fcntl"}
 }
 
 // Ioctl implements [Process].

@@ -79,10 +79,18 @@ func (s *socket) writable(i *api.Info) bool {
 	if queued > limit*2/3 {
 		return false
 	}
-	if low := s.opt.ints[option{IPProtoTCP, TCPNotSentLowat}]; low > 0 && i.NotSent+int64(len(s.cork)) >= int64(low) {
+	if low := s.notSentLowat(); low > 0 && 2*(i.NotSent+int64(len(s.cork))) >= low { // Linux wants half of it free
 		return false
 	}
 	return true
+}
+
+// notSentLowat is TCP_NOTSENT_LOWAT; 0: none.
+func (s *socket) notSentLowat() int64 {
+	if v := s.opt.ints[option{IPProtoTCP, TCPNotSentLowat}]; v != 0 {
+		return int64(uint32(v))
+	}
+	return int64(s.p.cfg.NotSentLowat)
 }
 
 // Poll implements [Process]. A negative timeout is none.
@@ -145,7 +153,7 @@ func (s *socket) edges(events uint32) uint64 {
 	}
 	f := s.p.flowState(s.flow)
 	gen += f.changes
-	if events&(PollIn|PollRdNorm) != 0 {
+	if events&(PollIn|PollPri|PollRdNorm|PollRdBand) != 0 {
 		gen += f.arrivals
 	}
 	if events&(PollOut|PollWrNorm) != 0 {
@@ -167,6 +175,7 @@ type interest struct {
 	disabled bool
 	gen      uint64 // edges that have been looked at
 	fresh    bool
+	there    bool // it was reported, and may be again
 }
 
 func (e *epoll) remove(fd int) { delete(e.items, fd) }
@@ -238,14 +247,15 @@ func (p *Proc) EpollWait(ctx context.Context, epfd, most int, timeout time.Durat
 			if it.disabled || len(out) == most {
 				continue
 			}
-			if it.ev.Events&EpollET != 0 {
-				gen := it.s.edges(it.ev.Events)
-				if !it.fresh && gen == it.gen {
-					continue
-				}
-				it.gen, it.fresh = gen, false
+			// Only what somebody has been woken for is looked at, and, without EPOLLET,
+			// what was there the last time.
+			gen := it.s.edges(it.ev.Events)
+			if !it.fresh && gen == it.gen && !it.there {
+				continue
 			}
+			it.gen, it.fresh = gen, false
 			mask := it.s.events() & (it.ev.Events&^(EpollET|EpollOneShot|EpollExclusive) | PollErr | PollHup)
+			it.there = mask != 0 && it.ev.Events&EpollET == 0
 			if mask == 0 {
 				continue
 			}

@@ -40,6 +40,9 @@ type Config struct {
 	// SynLinear is how many timeouts of a SYN are not doubled.
 	SynLinear int
 
+	// NotSentLowat is TCP_NOTSENT_LOWAT where a socket has none; 0: there is none.
+	NotSentLowat int
+
 	// ReceiveMax and SendMax bound SO_RCVBUF and SO_SNDBUF; 0: nothing does.
 	ReceiveMax, SendMax int64
 
@@ -168,6 +171,22 @@ func (p *Proc) Observe() {
 		p.mu.Unlock()
 		p.changed()
 	})
+}
+
+// Retune gives every open flow to f, for settings that have changed, and then what the
+// options of its socket ask for once more.
+func (p *Proc) Retune(f func(api.Flow)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.sockets() {
+		if s.flow == nil {
+			continue
+		}
+		f(s.flow)
+		if s.tuned != (Tuning{}) && p.cfg.Tune != nil {
+			p.cfg.Tune(s.flow, &s.tuned)
+		}
+	}
 }
 
 // sockets are those that are open, in the order of their descriptors. The caller

@@ -72,6 +72,7 @@ func (c *Conn) segmentSynchronised(now clock.Time, s *Segment) {
 			h.Flags &^= wire.SYN | wire.ECE | wire.CWR // of ECN's negotiation
 			seq++
 			h.Seq++
+			c.ackNow = c.ackNow || c.p.Like.OfferAll
 		case h.Flags&(wire.ACK|wire.RST) == 0:
 			// The SYN again: our SYN-ACK was lost. If the peer has given up asking
 			// for ECN, it is not used (RFC 3168, section 6.1.1).

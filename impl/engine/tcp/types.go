@@ -102,7 +102,7 @@ type Emulation struct {
 	AnswersData            bool          // data beyond the window are acknowledged however many come, as Linux does, and not within the limit of challenge ACKs
 	IgnoreTooBig           bool          // ICMP errors do not reduce the path's MTU, as with Linux's IP_PMTUDISC_DONT
 	DecayIdle              bool          // cwnd is halved for every RTO of a pause, as Linux does (RFC 2861), where there was no loss yet
-	OfferAll               bool          // the SYN-ACK of a simultaneous open offers what the SYN did, as Linux's
+	OfferAll               bool          // the SYN-ACK of a simultaneous open offers what the SYN did, and the peer's is acknowledged, as Linux does
 	HastySyn               bool          // an unacceptable SYN-ACK has the SYN sent again at once, the first time, as Linux does
 	FourHoles              bool          // of out-of-order data no more is remembered than four blocks that were reported, as Linux's
 	LinearThin             bool          // timeouts of a stream that is thin are not doubled at first, as with Linux's TCP_THIN_LINEAR_TIMEOUTS
