@@ -157,7 +157,11 @@ func (c *Conn) stampSend(now clock.Time, r *txRec) {
 func (c *Conn) noteDelivered(now clock.Time, h *wire.TCP, r *txRec, n int64) {
 	c.rackDelivered(now, h, r)
 	c.undoOriginal(r)
-	c.stats.delivered += uint32(c.segmentsIn(n))
+	if n < r.len() { // the rest of a segment has yet to come
+		c.stats.delivered += uint32(n / max(c.mss, 1))
+	} else {
+		c.stats.delivered += uint32(c.segmentsIn(n))
+	}
 	if !c.hasNewer || r.sentAt > c.newest.sentAt || r.sentAt == c.newest.sentAt && r.end > c.newest.end {
 		c.newest, c.hasNewer = *r, true
 	}
