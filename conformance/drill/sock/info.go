@@ -48,9 +48,18 @@ func (p *Proc) Info(fd int) (map[string]int64, error) {
 		return m, nil
 	}
 	for _, f := range s.linuxInfo() {
-		m[f.name] = f.value
+		if !unmeasured[f.name] {
+			m[f.name] = f.value
+		}
 	}
 	return m, nil
+}
+
+// unmeasured are members of which the stack does not know the value. They are zero, or
+// nearly right, in the bytes of the struct, and nothing can be asserted of them.
+var unmeasured = map[string]bool{
+	"": true, "tcpi_delivery_rate_app_limited": true, "tcpi_rcv_rtt": true, "tcpi_rcv_ssthresh": true,
+	"tcpi_total_rto_recoveries": true, "tcpi_total_rto_time": true,
 }
 
 func (s *socket) info() api.Info {

@@ -384,7 +384,7 @@ func (c *Conn) retransmit(now clock.Time, out *Out, i int, most int64) {
 		data--
 		flags |= wire.FIN
 	}
-	if data > 0 && (r.start+uint64(data) == c.sq.end || c.p.Like.PushEvery > 0 && r.flags&recPush != 0) {
+	if data > 0 && (r.start+uint64(data) == c.sq.end || (c.p.Like.PushEvery > 0 || c.p.Like.Records) && r.flags&recPush != 0) {
 		flags |= wire.PSH
 	}
 	c.header(now, out, r.start, flags)
