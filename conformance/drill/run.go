@@ -389,6 +389,9 @@ func (r *run) events() {
 			r.command(a, r.trailing(i))
 		case *script.Code:
 			r.sleepUntil(at)
+			if r.virtual { // what the event before has led to comes first
+				_ = clock.Sleep(r.ctx, r.clk, 0)
+			}
 			r.code(a)
 		}
 		r.lastAt = at

@@ -301,7 +301,11 @@ func (c *caller) message(k *call) (m *sock.Message, flags int64, err error) {
 	m = &sock.Message{}
 	switch s.Name {
 	case "readv", "writev":
-		m.Iov, err = iov(s.Args[1])
+		m.Plain = true
+		m.Fault = isNull(s.Args[1])
+		if !m.Fault {
+			m.Iov, err = iov(s.Args[1])
+		}
 		return m, 0, err
 	case "recvmsg", "sendmsg":
 		h, ok := s.Args[1].(*script.Struct)
@@ -333,50 +337,12 @@ func (c *caller) message(k *call) (m *sock.Message, flags int64, err error) {
 		return nil, 0, err
 	}
 	m.Iov = [][]byte{b}
+	m.Fault = isNull(s.Args[1]) && n > 0
+	m.Plain = s.Name == "read" || s.Name == "write"
 	if s.Name != "read" && s.Name != "write" {
 		flags, err = arg(s, 3)
 	}
 	return m, flags, err
-}
-
-// controls evaluates control messages.
-func controls(x script.Expr) (out []sock.CMsg, err error) {
-	l, ok := x.(*script.List)
-	if !ok {
-		return nil, brokenf(x, "expected control messages")
-	}
-	for _, it := range l.Items {
-		s, ok := it.(*script.Struct)
-		if !ok {
-			return nil, brokenf(it, "expected a control message")
-		}
-		var m sock.CMsg
-		for _, f := range s.Fields {
-			if isAny(f.Value) {
-				continue
-			}
-			switch f.Name {
-			case "cmsg_level", "cmsg_type":
-				v, err := integer(f.Value)
-				if err != nil {
-					return nil, err
-				}
-				if f.Name == "cmsg_level" {
-					m.Level = int(v)
-				} else {
-					m.Type = int(v)
-				}
-			case "cmsg_data":
-				v, err := integer(f.Value)
-				if err != nil {
-					return nil, sock.Unsupported{Feature: "this control message's data"}
-				}
-				m.Data = binary.LittleEndian.AppendUint32(nil, uint32(v))
-			}
-		}
-		out = append(out, m)
-	}
-	return out, nil
 }
 
 func (c *caller) recv(ctx context.Context, k *call) (int64, error) {
@@ -411,23 +377,7 @@ func (c *caller) checkMessage(k *call, m *sock.Message, n int) error {
 	if f == nil || isAny(f) || isNull(f) {
 		return nil
 	}
-	want, err := controls(f)
-	if err != nil {
-		return err
-	}
-	if len(want) != len(m.Control) {
-		k.checks = append(k.checks, fmt.Sprintf("%d control messages came, not %d", len(m.Control), len(want)))
-		return nil
-	}
-	for i, w := range want {
-		g := m.Control[i]
-		if w.Level != g.Level || w.Type != g.Type {
-			k.checks = append(k.checks, fmt.Sprintf("control message %d is %d/%d, not %d/%d", i+1, g.Level, g.Type, w.Level, w.Type))
-		} else if w.Data != nil && !bytes.Equal(w.Data, g.Data) {
-			k.checks = append(k.checks, fmt.Sprintf("control message %d has %x, not %x", i+1, g.Data, w.Data))
-		}
-	}
-	return nil
+	return c.checkControl(k, f, m.Control)
 }
 
 func (c *caller) send(ctx context.Context, k *call) (int64, error) {

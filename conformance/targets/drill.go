@@ -3,6 +3,7 @@ package targets
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,8 +54,9 @@ func (e drillEngine) New(env *drill.Env) (*drill.Host, error) {
 		return nil, err
 	}
 	flow := drillFlow(s)
+	tap := &tapped{Link: env.Link}
 	stack, err := engine.New(engine.Config{
-		Link:        env.Link,
+		Link:        tap,
 		Clock:       env.Clock,
 		Addresses:   env.Addresses,
 		Gateways:    env.Gateway,
@@ -76,7 +78,25 @@ func (e drillEngine) New(env *drill.Env) (*drill.Host, error) {
 		Somaxconn:   s.Somaxconn,
 		Keepalive:   drillKeepalive(s),
 		Init:        s.KeepaliveInit,
+		SynLinear:   s.SynLinear,
+
+		NotSentLowat: s.NotSentLowat,
+		ReceiveMax:   s.ReceiveMax,
+		SendMax:      s.SendMax,
+		Tune:         drillTune,
+		Switch: func(f api.Flow, name string) bool {
+			e, ok := f.(*engine.Flow)
+			i := slices.IndexFunc(factories, func(f cc.Factory) bool { return f.Name() == name })
+			return ok && i >= 0 && e.SwitchController(factories[i])
+		},
+		DeferAccept: func(n int) {
+			like := *params.Like
+			like.DeferAccept = n
+			params.Like = &like
+			stack.SetParams(params)
+		},
 	})
+	tap.packet.Store(proc.Observe)
 	made := *s
 	return &drill.Host{
 		Process: proc,
@@ -89,7 +109,19 @@ func (e drillEngine) New(env *drill.Env) (*drill.Host, error) {
 			if err != nil {
 				return err
 			}
+			p.Like.DeferAccept = params.Like.DeferAccept
+			params = p
 			stack.SetParams(p)
+			full := p.WithDefaults()
+			proc.Retune(func(f api.Flow) {
+				if e, ok := f.(*engine.Flow); ok {
+					e.Tune(func(p *tcp.Params) {
+						like := *full.Like
+						*p = full
+						p.Like = &like
+					})
+				}
+			})
 			return nil
 		},
 		Close: func(ctx context.Context) {
@@ -171,6 +203,14 @@ func drillParams(s *settings.Settings) (tcp.Params, error) {
 			PushEvery:       map[settings.Profile]int64{settings.Linux: 2}[s.Profile],
 			EmptyProbes:     s.Profile == settings.Linux,
 			Interactive:     s.Profile == settings.Linux,
+			Records:         true,
+			OfferAll:        s.Profile == settings.Linux,
+			HastySyn:        s.Profile == settings.Linux,
+			DecayIdle:       s.Profile == settings.Linux && s.Congestion != "bbr",
+			FourHoles:       s.Profile == settings.Linux,
+			AnswersData:     s.Profile == settings.Linux,
+			IgnoreTooBig:    !s.PMTUD,
+			LinearThin:      s.LinearThin,
 		},
 	}
 	switch s.ECN {
@@ -184,7 +224,6 @@ func drillParams(s *settings.Settings) (tcp.Params, error) {
 		"a reordering threshold other than 3": s.Reordering != 3,
 		"no limited transmit":                 !s.LimitedTransmit,
 		"recovery without PRR":                !s.PRR,
-		"no path MTU discovery":               !s.PMTUD,
 	} {
 		if needed {
 			missing = append(missing, feature)
@@ -194,6 +233,32 @@ func drillParams(s *settings.Settings) (tcp.Params, error) {
 		return p, sock.Unsupported{Feature: strings.Join(missing, ", ")}
 	}
 	return p, nil
+}
+
+// drillTune gives a flow what options of its socket ask for.
+func drillTune(f api.Flow, t *sock.Tuning) {
+	e, ok := f.(*engine.Flow)
+	if !ok {
+		return
+	}
+	e.Tune(func(p *tcp.Params) {
+		p.Like.NoFinWait2 = t.FinWait2 < 0
+		if t.FinWait2 > 0 {
+			p.FinWait2 = t.FinWait2
+		}
+		if t.RTOMin > 0 {
+			p.RTOMin = t.RTOMin
+		}
+		if t.RTOMax > 0 {
+			p.RTOMax = t.RTOMax
+		}
+		if t.DelayedAck > 0 {
+			p.DelayedAck = min(p.DelayedAck, t.DelayedAck)
+		}
+		p.Like.LinearThin = p.Like.LinearThin || t.LinearThin
+		p.Like.IgnoreTooBig = p.Like.IgnoreTooBig || t.NoPMTUD
+		p.Like.MaxPacing = t.MaxPacing
+	})
 }
 
 // forever is beyond the end of every script: counts decide, not times.

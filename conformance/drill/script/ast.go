@@ -211,7 +211,7 @@ const (
 	OptNOP TCPOptionKind = iota
 	OptEOL
 	OptMSS       // Value
-	OptWScale    // Value
+	OptWScale    // Value, AnyVal
 	OptSACKOK    //
 	OptSACK      // Blocks
 	OptTS        // Val, Ecr, AnyVal, AbsoluteEcr
@@ -231,7 +231,7 @@ type TCPOption struct {
 	Value       uint32      // mss, wscale
 	Blocks      []SACKBlock // sack
 	Val, Ecr    uint32      // TS
-	AnyVal      bool        // "val ...": any
+	AnyVal      bool        // "val ...", "wscale *": any
 	AnyEcr      bool        // "ecr ...": any
 	AbsoluteEcr bool        // "ecr N!": not to be mapped
 	Data        []byte

@@ -906,6 +906,10 @@ func (p *parser) tcpOption() (TCPOption, error) {
 		n, err = p.integer("the maximum segment size", 0, max16)
 		o.Value = uint32(n)
 	case OptWScale:
+		if o.AnyVal = p.tok.is('*'); o.AnyVal {
+			err = p.advance()
+			break
+		}
 		n, err = p.integer("the window scale", 0, max8)
 		o.Value = uint32(n)
 	case OptSACK:

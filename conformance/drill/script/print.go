@@ -286,6 +286,9 @@ func (o *TCPOption) String() string {
 	case OptMSS:
 		return fmt.Sprintf("mss %d", o.Value)
 	case OptWScale:
+		if o.AnyVal {
+			return "wscale *"
+		}
 		return fmt.Sprintf("wscale %d", o.Value)
 	case OptSACKOK:
 		return "sackOK"

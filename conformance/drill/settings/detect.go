@@ -30,7 +30,7 @@ func (s *Settings) Infer(sc *script.Script) {
 			continue
 		}
 		for _, o := range p.TCP.Options {
-			if o.Kind == script.OptWScale && o.Value <= 14 {
+			if o.Kind == script.OptWScale && !o.AnyVal && o.Value <= 14 {
 				s.WindowShift = int(o.Value)
 				return
 			}

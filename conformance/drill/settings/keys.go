@@ -146,9 +146,14 @@ var keys = map[string]key{
 	"net.ipv4.tcp_rmem":             buffers(func(s *Settings) *Space { return &s.ReceiveBuffer }),
 	"net.ipv4.tcp_wmem":             buffers(func(s *Settings) *Space { return &s.SendBuffer }),
 	"net.ipv4.tcp_moderate_rcvbuf":  flag(func(s *Settings) *bool { return &s.AutotuneReceive }),
-	"net.ipv4.tcp_rto_min_us":       span(time.Microsecond, func(s *Settings) *time.Duration { return &s.RTOMin }),
-	"net.ipv4.tcp_rto_max_ms":       span(time.Millisecond, func(s *Settings) *time.Duration { return &s.RTOMax }),
-	"net.ipv4.tcp_min_snd_mss":      bytes(func(s *Settings) *int64 { return &s.MinMSS }),
+	"net.ipv4.tcp_notsent_lowat": {apply: func(s *Settings, v value) {
+		if s.NotSentLowat = int(v.size()); v.num() < 0 || v.num() >= 1<<31 {
+			s.NotSentLowat = 0
+		}
+	}},
+	"net.ipv4.tcp_rto_min_us":  span(time.Microsecond, func(s *Settings) *time.Duration { return &s.RTOMin }),
+	"net.ipv4.tcp_rto_max_ms":  span(time.Millisecond, func(s *Settings) *time.Duration { return &s.RTOMax }),
+	"net.ipv4.tcp_min_snd_mss": bytes(func(s *Settings) *int64 { return &s.MinMSS }),
 	"net.ipv4.tcp_invalid_ratelimit": span(time.Millisecond, func(s *Settings) *time.Duration {
 		return &s.ChallengeInterval
 	}),
@@ -164,7 +169,7 @@ var keys = map[string]key{
 	"net.ipv4.tcp_l3mdev_accept":        without("virtual routing and forwarding", 0),
 	"net.ipv4.tcp_fwmark_accept":        without("firewall marks", 0),
 	"net.ipv4.tcp_abort_on_overflow":    without("resets when a listener is full", 0),
-	"net.ipv4.tcp_thin_linear_timeouts": without("linear timeouts of thin streams", 0),
+	"net.ipv4.tcp_thin_linear_timeouts": flag(func(s *Settings) *bool { return &s.LinearThin }),
 	"net.ipv4.tcp_thin_dupack":          without("fast retransmit of thin streams", 0),
 	"net.ipv4.tcp_shrink_window":        without("windows that shrink", 0),
 	"net.ipv4.tcp_migrate_req":          without("migration of requests between listeners", 0),
@@ -201,7 +206,6 @@ var keys = map[string]key{
 	"net.ipv4.tcp_max_tw_buckets":               ignored(unseen),
 	"net.ipv4.tcp_max_orphans":                  ignored(unseen),
 	"net.ipv4.tcp_mem":                          ignored(unseen),
-	"net.ipv4.tcp_notsent_lowat":                ignored("the default of a socket option that scripts set themselves"),
 	"net.ipv4.tcp_min_rtt_wlen":                 ignored(unseen),
 	"net.ipv4.tcp_challenge_ack_limit":          ignored("the limit is for each connection here"),
 	"net.ipv4.tcp_rfc1337":                      ignored(alwaysOn),

@@ -50,6 +50,7 @@ type Settings struct {
 	RACK               bool // RFC 8985; else RFC 6675 alone
 	TLP                bool
 	FRTO               bool
+	LinearThin         bool // timeouts of thin streams are not doubled
 	LimitedTransmit    bool // RFC 3042
 	PRR                bool
 	SlowStartAfterIdle bool
@@ -90,13 +91,15 @@ type Settings struct {
 	AutotuneReceive           bool
 	WindowShift               int // announced if window scaling is on; -1 follows from the buffer
 
-	MTU       int   // of the link; 0: 1500
-	PathMTU   int   // of the route; 0: the link's
-	MSS       int64 // announced; 0 follows from the MTU
-	MinMSS    int64 // floor for what a peer announces
-	PMTUD     bool
-	TTL       int
-	Somaxconn int
+	MTU     int   // of the link; 0: 1500
+	PathMTU int   // of the route; 0: the link's
+	MSS     int64 // announced; 0 follows from the MTU
+	MinMSS  int64 // floor for what a peer announces
+	PMTUD   bool
+	TTL     int
+
+	NotSentLowat int // TCP_NOTSENT_LOWAT of sockets that set none; 0: none
+	Somaxconn    int
 
 	ChallengeInterval time.Duration // between challenge ACKs (RFC 5961)
 
@@ -121,7 +124,7 @@ func New(p Profile) *Settings {
 		KeepaliveIdle: 2 * time.Hour, KeepaliveEvery: 75 * time.Second, KeepaliveCount: 9,
 		SendBuffer:    Space{4096, 16384, 4 << 20},
 		ReceiveBuffer: Space{4096, 131072, 6 << 20},
-		SendMax:       212992, ReceiveMax: 212992,
+		SendMax:       4 << 20, ReceiveMax: 4 << 20,
 		AutotuneReceive: true,
 		WindowShift:     -1,
 		MinMSS:          48, PMTUD: true, TTL: 64, Somaxconn: 4096,

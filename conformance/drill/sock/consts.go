@@ -51,7 +51,7 @@ const (
 	SoPeekOff, SoMaxPacingRate, SoMemInfo           = 42, 47, 55
 	SoBusyPoll, SoIncomingCPU, SoIncomingNAPI       = 46, 49, 56
 	SoCookie, SoZeroCopy, SoTxTime                  = 57, 60, 61
-	SoTxRehash, SoRcvMark                           = 74, 75
+	SoTxRehash, SoRcvMark, SoSelectErrQueue         = 74, 75, 45
 
 	IPTOS, IPTTL, IPHdrIncl, IPOptions  = 1, 2, 3, 4
 	IPRecvTTL, IPRecvTOS, IPRecvErr     = 12, 13, 11
@@ -78,6 +78,7 @@ const (
 	TCPFastOpenKey, TCPFastOpenNoCookie     = 33, 34
 	TCPZeroCopyReceive, TCPInq, TCPTxDelay  = 35, 36, 37
 	TCPRtoMaxMs, TCPRtoMinUs, TCPDelackMax  = 44, 45, 46
+	TCPIsMPTCP                              = 43
 
 	// FreeBSD's.
 	TCPFunctionBlk    = 0x10001

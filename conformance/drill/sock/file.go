@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+
+	"github.com/sluicenet/sluice/api"
 )
 
 // isEnded reports whether err says that a call would have blocked.
@@ -119,7 +121,7 @@ func (p *Proc) Fcntl(fd, cmd, arg int) (int, error) {
 	case FGetFD, FSetFD:
 		return 0, nil
 	}
-	return -1, EINVAL
+	return -1, Unsupported{"this command of fcntl"}
 }
 
 // Ioctl implements [Process].
@@ -151,8 +153,7 @@ func (p *Proc) Ioctl(fd, request, arg int) (int, int, error) {
 			return 0, 0, nil
 		}
 		i := s.flow.Info()
-		n := int(i.SendQueue) + len(s.cork)
-		return 0, n, nil
+		return 0, int(i.SendQueue) + len(s.cork) + s.finQueued(&i), nil
 	case SIOCOUTQNSD:
 		if s.listener != nil {
 			return -1, 0, EINVAL
@@ -160,7 +161,12 @@ func (p *Proc) Ioctl(fd, request, arg int) (int, int, error) {
 		if s.flow == nil {
 			return 0, 0, nil
 		}
-		return 0, int(s.flow.Info().NotSent) + len(s.cork), nil
+		i := s.flow.Info()
+		n := int(i.NotSent) + len(s.cork)
+		if n > 0 { // a FIN that has not been sent either
+			n += s.finQueued(&i)
+		}
+		return 0, n, nil
 	case FIONSPACE:
 		if s.flow == nil {
 			return 0, 0, nil
@@ -179,6 +185,17 @@ func (p *Proc) Ioctl(fd, request, arg int) (int, int, error) {
 		return 0, 0, nil
 	}
 	return -1, 0, ENOTTY
+}
+
+// finQueued is 1 while our FIN, which counts as a byte on Linux, is not acknowledged.
+func (s *socket) finQueued(i *api.Info) int {
+	switch i.State {
+	case api.StateFinWait1, api.StateClosing, api.StateLastAck:
+		if !s.p.cfg.FreeBSD {
+			return 1
+		}
+	}
+	return 0
 }
 
 // GetSockName implements [Process].

@@ -48,9 +48,18 @@ func (p *Proc) Info(fd int) (map[string]int64, error) {
 		return m, nil
 	}
 	for _, f := range s.linuxInfo() {
-		m[f.name] = f.value
+		if !unmeasured[f.name] {
+			m[f.name] = f.value
+		}
 	}
 	return m, nil
+}
+
+// unmeasured are members of which the stack does not know the value. They are zero, or
+// nearly right, in the bytes of the struct, and nothing can be asserted of them.
+var unmeasured = map[string]bool{
+	"": true, "tcpi_delivery_rate_app_limited": true, "tcpi_rcv_rtt": true, "tcpi_rcv_ssthresh": true,
+	"tcpi_total_rto_recoveries": true, "tcpi_total_rto_time": true,
 }
 
 func (s *socket) info() api.Info {
@@ -124,6 +133,18 @@ func (s *socket) linuxInfo() []infoField {
 	if i.SRTT == 0 {
 		rttvar = 250000 // before the first sample: TCP_TIMEOUT_INIT / 4
 	}
+	acked := int64(i.BytesAcked) // a SYN and a FIN are bytes, but not the SYN of who was connected to
+	if s.active && i.State != api.StateSynSent {
+		acked++
+	}
+	switch i.State {
+	case api.StateFinWait2, api.StateTimeWait:
+		acked++
+	}
+	rcvMSS := i.RecvSegment
+	if rcvMSS == 0 { // TCP_MSS_DEFAULT, until something has come
+		rcvMSS = max(min(536, mss, max(i.RecvMSS, 1)), 88)
+	}
 	backoff := int64(i.Backoff)
 	pmtu := i.PathMTU
 	return []infoField{
@@ -140,7 +161,7 @@ func (s *socket) linuxInfo() []infoField {
 		{"tcpi_rto", 4, usecs(i.RTO)},
 		{"tcpi_ato", 4, usecs(i.AckDelay)},
 		{"tcpi_snd_mss", 4, i.SendMSS},
-		{"tcpi_rcv_mss", 4, i.RecvSegment},
+		{"tcpi_rcv_mss", 4, rcvMSS},
 		{"tcpi_unacked", 4, unacked},
 		{"tcpi_sacked", 4, sacked},
 		{"tcpi_lost", 4, i.LostSegments},
@@ -163,7 +184,7 @@ func (s *socket) linuxInfo() []infoField {
 		{"tcpi_total_retrans", 4, int64(i.Retransmits)},
 		{"tcpi_pacing_rate", 8, i.PacingRate},
 		{"tcpi_max_pacing_rate", 8, -1},
-		{"tcpi_bytes_acked", 8, int64(i.BytesAcked)},
+		{"tcpi_bytes_acked", 8, acked},
 		{"tcpi_bytes_received", 8, int64(i.BytesReceived)},
 		{"tcpi_segs_out", 4, int64(i.SegmentsSent)},
 		{"tcpi_segs_in", 4, int64(i.SegmentsReceived)},

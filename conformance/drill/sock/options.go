@@ -106,7 +106,7 @@ func (s *socket) flowConfig() api.FlowConfig {
 	if f.UserTimeout == 0 {
 		switch n := o.ints[option{IPProtoTCP, TCPSynCnt}]; {
 		case n > 0:
-			f.UserTimeout = time.Duration(1<<(n+1)-1) * time.Second
+			f.UserTimeout = synTime(n, s.p.cfg.SynLinear)
 		case o.ints[option{IPProtoTCP, TCPKeepInit}] > 0:
 			f.UserTimeout = time.Duration(o.ints[option{IPProtoTCP, TCPKeepInit}]) * time.Second
 		case s.p.cfg.Init > 0:
@@ -114,6 +114,22 @@ func (s *socket) flowConfig() api.FlowConfig {
 		}
 	}
 	return f
+}
+
+// synTime is when a connect gives up that sends its SYN n times more, and as often as
+// linear before that at the same distance: at the first timeout when the time has
+// passed that the n alone would take.
+func synTime(n, linear int) time.Duration {
+	n = min(n, 30)
+	end := time.Duration(2<<n-1) * time.Second
+	at, rto := time.Second, time.Second
+	for k := 1; at < end; k++ {
+		if k > linear {
+			rto = min(2*rto, 120*time.Second)
+		}
+		at += rto
+	}
+	return at
 }
 
 // change puts into f what may also be changed later.
@@ -160,9 +176,38 @@ func (s *socket) remoteAddr() netip.Addr {
 
 // applyOptions changes the options of the flow to what the socket says.
 func (s *socket) applyOptions() {
-	if s.flow != nil {
-		_ = s.flow.Configure(s.change)
+	if s.flow == nil {
+		return
 	}
+	_ = s.flow.Configure(s.change)
+	if s.tuned != s.tuning() && s.p.cfg.Tune != nil {
+		s.tuned = s.tuning()
+		s.p.cfg.Tune(s.flow, &s.tuned)
+	}
+}
+
+// tuning is what the options ask for.
+func (s *socket) tuning() (t Tuning) {
+	o := s.opt.ints
+	switch v := o[option{IPProtoTCP, TCPLinger2}]; {
+	case v > 0:
+		t.FinWait2 = time.Duration(v) * time.Second
+	case v < 0:
+		t.FinWait2 = -1
+	}
+	t.RTOMin = time.Duration(o[option{IPProtoTCP, TCPRtoMinUs}]) * time.Microsecond
+	t.RTOMax = time.Duration(o[option{IPProtoTCP, TCPRtoMaxMs}]) * time.Millisecond
+	t.DelayedAck = time.Duration(o[option{IPProtoTCP, TCPDelackMax}]) * time.Microsecond
+	for _, k := range []option{{IPProtoIP, IPMTUDiscover}, {IPProtoV6, IPv6MTUDiscover}} {
+		if v, ok := o[k]; ok && (v == 0 || v > 3) && !s.p.cfg.FreeBSD {
+			t.NoPMTUD = true
+		}
+	}
+	t.LinearThin = o[option{IPProtoTCP, TCPThinLinear}] != 0
+	if v, ok := o[option{SolSocket, SoMaxPacingRate}]; ok && v != -1 {
+		t.MaxPacing = int64(uint32(v))
+	}
+	return t
 }
 
 // quickAcker is a flow whose acknowledgements can be hurried.
@@ -170,12 +215,7 @@ type quickAcker interface{ QuickAck(on bool) }
 
 // need is what an option needs that is not there: it can only be off.
 var need = map[option]string{
-	{SolSocket, SoZeroCopy}:           "SO_ZEROCOPY",
-	{SolSocket, SoTimestamping}:       "SO_TIMESTAMPING",
 	{SolSocket, SoTxTime}:             "SO_TXTIME",
-	{SolSocket, SoMaxPacingRate}:      "SO_MAX_PACING_RATE",
-	{SolSocket, SoPeekOff}:            "SO_PEEK_OFF",
-	{SolSocket, SoBusyPoll}:           "SO_BUSY_POLL",
 	{SolSocket, SoDebug}:              "SO_DEBUG",
 	{SolSocket, SoTsClock}:            "SO_TS_CLOCK",
 	{IPProtoTCP, TCPFastOpen}:         "TCP Fast Open (TCP_FASTOPEN)",
@@ -186,14 +226,8 @@ var need = map[option]string{
 	{IPProtoTCP, TCPMD5Sig}:           "TCP_MD5SIG",
 	{IPProtoTCP, TCPRepair}:           "TCP_REPAIR",
 	{IPProtoTCP, TCPULP}:              "TCP_ULP",
-	{IPProtoTCP, TCPSaveSyn}:          "TCP_SAVE_SYN",
 	{IPProtoTCP, TCPZeroCopyReceive}:  "TCP_ZEROCOPY_RECEIVE",
 	{IPProtoTCP, TCPTxDelay}:          "TCP_TX_DELAY",
-	{IPProtoTCP, TCPThinLinear}:       "TCP_THIN_LINEAR_TIMEOUTS",
-	{IPProtoTCP, TCPThinDupack}:       "TCP_THIN_DUPACK",
-	{IPProtoTCP, TCPRtoMaxMs}:         "TCP_RTO_MAX_MS",
-	{IPProtoTCP, TCPRtoMinUs}:         "TCP_RTO_MIN_US",
-	{IPProtoTCP, TCPDelackMax}:        "TCP_DELACK_MAX_US",
 	{IPProtoTCP, TCPNoOpt}:            "TCP_NOOPT",
 	{IPProtoTCP, TCPRemoteUDPPort}:    "TCP over UDP (TCP_REMOTE_UDP_ENCAPS_PORT)",
 	{IPProtoTCP, TCPMaxUnackTime}:     "TCP_MAXUNACKTIME",
@@ -213,13 +247,20 @@ var need = map[option]string{
 var kept = []option{
 	{SolSocket, SoReuseAddr}, {SolSocket, SoReusePort}, {SolSocket, SoReusePortLB}, {SolSocket, SoDontRoute},
 	{SolSocket, SoBroadcast}, {SolSocket, SoPriority}, {SolSocket, SoMark}, {SolSocket, SoOOBInline},
-	{SolSocket, SoRcvLowat}, {SolSocket, SoTimestamp}, {SolSocket, SoTimestampNS}, {SolSocket, SoNoSigPipe},
+	{SolSocket, SoRcvLowat}, {SolSocket, SoNoSigPipe}, {SolSocket, SoSelectErrQueue},
 	{SolSocket, SoKeepalive}, {SolSocket, SoUserCookie}, {SolSocket, SoIncomingCPU}, {SolSocket, SoTxRehash},
 	{IPProtoIP, IPRecvTTL}, {IPProtoIP, IPRecvTOS}, {IPProtoIP, IPRecvErr}, {IPProtoIP, IPBindAddressNoPort},
 	{IPProtoV6, IPv6RecvErr}, {IPProtoV6, IPv6V6Only}, {IPProtoV6, IPv6RecvHopLimit}, {IPProtoV6, IPv6RecvTClass},
 	{IPProtoV6, IPv6AutoFlowLabel}, {IPProtoV6, IPv6FlowInfoSend}, {IPProtoV6, IPv6DontFrag},
-	{IPProtoTCP, TCPDeferAccept}, {IPProtoTCP, TCPNotSentLowat}, {IPProtoTCP, TCPInq}, {IPProtoTCP, TCPLinger2},
+	{IPProtoTCP, TCPNotSentLowat},
 	{IPProtoTCP, TCPReusPortLBNuma},
+}
+
+// switches are options of which Linux remembers whether they are on.
+var switches = map[option]bool{
+	{SolSocket, SoKeepalive}: true, {SolSocket, SoReuseAddr}: true, {SolSocket, SoReusePort}: true, {SolSocket, SoDontRoute}: true,
+	{SolSocket, SoBroadcast}: true, {SolSocket, SoOOBInline}: true, {SolSocket, SoTimestamp}: true, {SolSocket, SoTimestampNS}: true,
+	{IPProtoTCP, TCPNoDelay}: true, {IPProtoTCP, TCPCork}: true, {IPProtoIP, IPRecvErr}: true, {IPProtoV6, IPv6RecvErr}: true,
 }
 
 func putInt(v int) []byte { return binary.LittleEndian.AppendUint32(nil, uint32(v)) }
@@ -290,6 +331,9 @@ func (s *socket) setOption(o option, value []byte) error {
 		}
 	}
 	v := int(int32(binary.LittleEndian.Uint32(value)))
+	if switches[o] && v != 0 && !s.p.cfg.FreeBSD {
+		v = 1
+	}
 	set := func() error { s.opt.ints[o] = v; return nil }
 	within := func(low, high int) error {
 		if v < low || v > high {
@@ -302,6 +346,9 @@ func (s *socket) setOption(o option, value []byte) error {
 		if s.p.cfg.FreeBSD {
 			s.opt.sndBuf = int64(v)
 		} else {
+			if m := s.p.cfg.SendMax; m > 0 && o.name == SoSndBuf {
+				v = int(min(int64(uint32(v)), m))
+			}
 			s.opt.sndBuf = int64(max(2*v, 4608))
 		}
 		return nil
@@ -309,9 +356,34 @@ func (s *socket) setOption(o option, value []byte) error {
 		if s.p.cfg.FreeBSD {
 			s.opt.rcvBuf = int64(v)
 		} else {
+			if m := s.p.cfg.ReceiveMax; m > 0 && o.name == SoRcvBuf {
+				v = int(min(int64(uint32(v)), m))
+			}
 			s.opt.rcvBuf = int64(max(2*v, 2304))
 		}
 		return nil
+	case option{SolSocket, SoZeroCopy}, option{IPProtoTCP, TCPInq}:
+		return within(0, 1)
+	case option{SolSocket, SoTimestamping}:
+		return s.setTimestamping(v)
+	case option{SolSocket, SoTimestamp}, option{SolSocket, SoTimestampNS}: // one takes the place of the other
+		for _, n := range []int{SoTimestamp, SoTimestampNS} {
+			delete(s.opt.ints, option{SolSocket, n})
+		}
+		return set()
+	case option{SolSocket, SoRcvLowat}:
+		switch {
+		case v == 0:
+			v = 1
+		case v < 0:
+			v = 1<<31 - 1
+		}
+		return set()
+	case option{SolSocket, SoPeekOff}:
+		if v < -1 {
+			return EINVAL
+		}
+		return set()
 	case option{SolSocket, SoType}, option{SolSocket, SoError}, option{SolSocket, SoAcceptConn},
 		option{SolSocket, SoProtocol}, option{SolSocket, SoDomain}, option{SolSocket, SoSndLowat}:
 		return ENOPROTOOPT
@@ -346,7 +418,41 @@ func (s *socket) setOption(o option, value []byte) error {
 		if v == 0 && s.state() != api.StateClosed {
 			return EINVAL
 		}
+		if v > 0 && v < leastReceive/2 && !s.p.cfg.FreeBSD {
+			v = leastReceive / 2
+		}
 		return within(0, 1<<30)
+	case option{IPProtoTCP, TCPLinger2}:
+		switch {
+		case v < 0:
+			v = -1
+		case v > 120:
+			v = 120
+		}
+		return set()
+	case option{IPProtoTCP, TCPDeferAccept}:
+		return s.setDeferAccept(v)
+	case option{IPProtoTCP, TCPThinLinear}, option{IPProtoTCP, TCPThinDupack}, option{IPProtoTCP, TCPSaveSyn}:
+		high := 1
+		if o.name == TCPSaveSyn {
+			high = 2
+		}
+		return within(0, high)
+	case option{IPProtoTCP, TCPRtoMinUs}, option{IPProtoTCP, TCPDelackMax}: // 200 ms at most, and no less than a tick
+		return within(1000, 200000)
+	case option{IPProtoTCP, TCPRtoMaxMs}:
+		return within(1000, 120000)
+	case option{SolSocket, SoMaxPacingRate}:
+		if len(value) >= 8 {
+			if w := binary.LittleEndian.Uint64(value); w < 1<<32-1 {
+				v = int(int32(w))
+			} else {
+				v = -1
+			}
+		}
+		return set()
+	case option{SolSocket, SoBusyPoll}:
+		return within(0, 1<<31-1)
 	case option{IPProtoTCP, TCPQuickAck}, option{IPProtoTCP, TCPDelack}:
 		if q, ok := s.flow.(quickAcker); ok {
 			on := v&1 != 0
@@ -386,23 +492,76 @@ func (s *socket) setOption(o option, value []byte) error {
 			return set()
 		}
 		switch v {
-		case 1, 2:
+		case 0, 1, 2, 3, 4, 5:
 			return set()
-		case 0, 3, 4, 5:
-			return Unsupported{"path MTU discovery off or probing (" + optionName(o.level, o.name) + ")"}
 		}
 		return EINVAL
 	case option{IPProtoV6, IPv6MTU}:
 		return Unsupported{"IPV6_MTU"}
 	}
 	if slices.Contains(kept, o) {
-		s.p.lowat = s.p.lowat || o == option{IPProtoTCP, TCPNotSentLowat} && v > 0
 		return set()
 	}
 	if n := optionName(o.level, o.name); n != "socket option" {
 		return Unsupported{n}
 	}
 	return ENOPROTOOPT
+}
+
+// leastReceive is SOCK_MIN_RCVBUF.
+const leastReceive = 2304
+
+// setDeferAccept is TCP_DEFER_ACCEPT: seconds, of which Linux makes a number of timeouts
+// of a SYN-ACK, and seconds of those again.
+func (s *socket) setDeferAccept(v int) error {
+	n := 0
+	for at, rto := 1, 1; v > 0 && n < 255; n++ {
+		if n > 0 {
+			rto = min(2*rto, 120)
+			at += rto
+		}
+		if v <= at {
+			n++
+			break
+		}
+	}
+	s.opt.ints[option{IPProtoTCP, TCPDeferAccept}] = n
+	if s.p.cfg.DeferAccept != nil {
+		s.p.cfg.DeferAccept(n)
+	}
+	return nil
+}
+
+// deferSeconds is what setDeferAccept was told, as far as Linux remembers it.
+func deferSeconds(n int) (at int) {
+	for k, rto := 0, 1; k < n; k++ {
+		at += rto
+		rto = min(2*rto, 120)
+	}
+	return at
+}
+
+// setTimestamping is SO_TIMESTAMPING, the bits of which depend on one another.
+func (s *socket) setTimestamping(v int) error {
+	if v&^tsKnown != 0 || v&tsOptIDTCP != 0 && v&tsOptID == 0 {
+		return EINVAL
+	}
+	if v&tsOptID != 0 && s.tsFlags()&tsOptID == 0 {
+		switch s.state() {
+		case api.StateClosed, api.StateListen:
+			return EINVAL
+		}
+		o := &s.notices
+		o.keyBase = o.written
+		if v&tsOptIDTCP == 0 && s.flow != nil { // from what is unacknowledged
+			o.keyBase = s.flow.Info().BytesAcked
+		}
+	}
+	if v&tsOptStats != 0 && v&tsOptTsOnly == 0 {
+		return EINVAL
+	}
+	s.opt.ints[option{SolSocket, SoTimestamping}] = v
+	return nil
 }
 
 // uncorked is uncork as the effect of an option: errors are told later.
@@ -434,7 +593,9 @@ func (s *socket) setCongestion(name string) error {
 		return Unsupported{"congestion control " + name}
 	}
 	if s.flow != nil && !strings.HasPrefix(s.flow.Info().Congestion, mine) {
-		return Unsupported{"TCP_CONGESTION on an open connection"}
+		if s.p.cfg.Switch == nil || !s.p.cfg.Switch(s.flow, mine) {
+			return Unsupported{"TCP_CONGESTION on a connection that has left its initial window"}
+		}
 	}
 	s.opt.congestion = mine
 	return nil
@@ -523,6 +684,10 @@ func (s *socket) getOption(o option) ([]byte, error) {
 		return putInt(int(max(s.p.cfg.Flow.ReceiveBuffer, 131072))), nil
 	case option{SolSocket, SoRcvLowat}, option{SolSocket, SoSndLowat}:
 		return orDefault(1)
+	case option{SolSocket, SoPeekOff}:
+		return orDefault(-1)
+	case option{SolSocket, SoZeroCopy}, option{SolSocket, SoTimestamping}, option{SolSocket, SoTimestamp}, option{SolSocket, SoTimestampNS}:
+		return orDefault(0)
 	case option{SolSocket, SoMemInfo}:
 		return nil, Unsupported{"SO_MEMINFO"}
 	case option{SolSocket, SoCookie}:
@@ -548,14 +713,24 @@ func (s *socket) getOption(o option) ([]byte, error) {
 	case option{IPProtoTCP, TCPSynCnt}:
 		return orDefault(max(s.p.cfg.SynRetries, 1))
 	case option{IPProtoTCP, TCPLinger2}:
-		return orDefault(60)
+		if v == 0 {
+			v = 60
+		}
+		return putInt(v), nil
+	case option{IPProtoTCP, TCPDeferAccept}:
+		return putInt(deferSeconds(v)), nil
+	case option{IPProtoTCP, TCPRtoMaxMs}:
+		return orDefault(120000)
+	case option{IPProtoTCP, TCPRtoMinUs}, option{IPProtoTCP, TCPDelackMax}:
+		return orDefault(200000)
+	case option{SolSocket, SoMaxPacingRate}, option{SolSocket, SoIncomingCPU}:
+		return orDefault(-1)
+	case option{IPProtoTCP, TCPThinLinear}, option{IPProtoTCP, TCPThinDupack}, option{IPProtoTCP, TCPSaveSyn}, option{SolSocket, SoBusyPoll}:
+		return orDefault(0)
 	case option{IPProtoTCP, TCPQuickAck}:
 		return orDefault(1)
 	case option{IPProtoTCP, TCPNotSentLowat}:
-		if !isSet {
-			return putInt(-1), nil // 4 GiB less one
-		}
-		return putInt(v), nil
+		return orDefault(0)
 	case option{IPProtoTCP, TCPCCInfo}:
 		return nil, Unsupported{"TCP_CC_INFO"}
 	case option{IPProtoTCP, TCPSavedSyn}:

@@ -20,6 +20,12 @@ func (s *socket) events() (mask uint32) {
 	if s.soErr != "" {
 		mask |= PollErr
 	}
+	if len(s.notices.queue) > 0 {
+		mask |= PollErr
+		if s.opt.ints[option{SolSocket, SoSelectErrQueue}] != 0 {
+			mask |= PollPri
+		}
+	}
 	if s.dialling {
 		return mask
 	}
@@ -53,6 +59,8 @@ func (s *socket) events() (mask uint32) {
 		mask |= PollOut | PollWrNorm
 	case s.writable(&i):
 		mask |= PollOut | PollWrNorm
+	default:
+		s.noSpace = true
 	}
 	if s.oob >= 0 || i.UrgentPending > 0 {
 		mask |= PollPri | PollRdBand
@@ -71,10 +79,18 @@ func (s *socket) writable(i *api.Info) bool {
 	if queued > limit*2/3 {
 		return false
 	}
-	if low := s.opt.ints[option{IPProtoTCP, TCPNotSentLowat}]; low > 0 && i.NotSent+int64(len(s.cork)) >= int64(low) {
+	if low := s.notSentLowat(); low > 0 && 2*(i.NotSent+int64(len(s.cork))) >= low { // Linux wants half of it free
 		return false
 	}
 	return true
+}
+
+// notSentLowat is TCP_NOTSENT_LOWAT; 0: none.
+func (s *socket) notSentLowat() int64 {
+	if v := s.opt.ints[option{IPProtoTCP, TCPNotSentLowat}]; v != 0 {
+		return int64(uint32(v))
+	}
+	return int64(s.p.cfg.NotSentLowat)
 }
 
 // Poll implements [Process]. A negative timeout is none.
@@ -126,6 +142,26 @@ func (p *Proc) Poll(ctx context.Context, fds []PollFD, timeout time.Duration) (i
 	}
 }
 
+// edges counts what wakes somebody who waits for the given events.
+func (s *socket) edges(events uint32) uint64 {
+	if s.listener != nil {
+		return s.listener.established
+	}
+	gen := s.notices.reports + s.changes
+	if s.flow == nil {
+		return gen
+	}
+	f := s.p.flowState(s.flow)
+	gen += f.changes
+	if events&(PollIn|PollPri|PollRdNorm|PollRdBand) != 0 {
+		gen += f.arrivals
+	}
+	if events&(PollOut|PollWrNorm) != 0 {
+		gen += s.spaceGen
+	}
+	return gen
+}
+
 // epoll is an epoll instance.
 type epoll struct {
 	items map[int]*interest
@@ -137,9 +173,9 @@ type interest struct {
 	ev       EpollEvent
 	order    int
 	disabled bool
-	told     uint32 // what was reported of this generation, for edges
-	gen      uint64
+	gen      uint64 // edges that have been looked at
 	fresh    bool
+	there    bool // it was reported, and may be again
 }
 
 func (e *epoll) remove(fd int) { delete(e.items, fd) }
@@ -211,22 +247,17 @@ func (p *Proc) EpollWait(ctx context.Context, epfd, most int, timeout time.Durat
 			if it.disabled || len(out) == most {
 				continue
 			}
-			mask := it.s.events() & (it.ev.Events&^(EpollET|EpollOneShot|EpollExclusive) | PollErr | PollHup)
-			if mask == 0 {
-				it.told = 0
+			// Only what somebody has been woken for is looked at, and, without EPOLLET,
+			// what was there the last time.
+			gen := it.s.edges(it.ev.Events)
+			if !it.fresh && gen == it.gen && !it.there {
 				continue
 			}
-			if it.ev.Events&EpollET != 0 {
-				gen := uint64(0)
-				if it.s.flow != nil {
-					gen = p.flowState(it.s.flow).gen
-				} else if it.s.listener != nil {
-					gen = uint64(len(it.s.listener.queue))
-				}
-				if !it.fresh && gen == it.gen && mask&^it.told == 0 {
-					continue
-				}
-				it.gen, it.told, it.fresh = gen, mask, false
+			it.gen, it.fresh = gen, false
+			mask := it.s.events() & (it.ev.Events&^(EpollET|EpollOneShot|EpollExclusive) | PollErr | PollHup)
+			it.there = mask != 0 && it.ev.Events&EpollET == 0
+			if mask == 0 {
+				continue
 			}
 			out = append(out, EpollEvent{Events: mask, Data: it.ev.Data})
 			if it.ev.Events&EpollOneShot != 0 {

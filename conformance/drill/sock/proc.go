@@ -2,7 +2,9 @@ package sock
 
 import (
 	"context"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,8 +37,38 @@ type Config struct {
 	// Keepalive are the defaults of TCP_KEEPIDLE and the rest; zero: 2 h, 75 s, 9.
 	Keepalive api.KeepaliveConfig
 
+	// SynLinear is how many timeouts of a SYN are not doubled.
+	SynLinear int
+
+	// NotSentLowat is TCP_NOTSENT_LOWAT where a socket has none; 0: there is none.
+	NotSentLowat int
+
+	// ReceiveMax and SendMax bound SO_RCVBUF and SO_SNDBUF; 0: nothing does.
+	ReceiveMax, SendMax int64
+
+	// Tune, if not nil, gives an open flow what options of its socket ask for.
+	Tune func(f api.Flow, t *Tuning)
+
+	// Switch, if not nil, gives an open flow another congestion controller, if it can.
+	Switch func(f api.Flow, name string) bool
+
+	// DeferAccept, if not nil, makes listeners wait for data: so many timeouts of a
+	// SYN-ACK.
+	DeferAccept func(timeouts int)
+
 	// Init, if not 0, is how long a connect may take (FreeBSD's keepinit).
 	Init time.Duration
+}
+
+// Tuning is what socket options ask of TCP beyond an [api.FlowConfig]. Zero fields ask
+// for nothing.
+type Tuning struct {
+	FinWait2       time.Duration // negative: none
+	RTOMin, RTOMax time.Duration
+	DelayedAck     time.Duration
+	LinearThin     bool
+	MaxPacing      int64 // bytes per second
+	NoPMTUD        bool
 }
 
 // Proc is a [Process] over a stack. Its methods may be called from any goroutine
@@ -46,10 +78,10 @@ type Proc struct {
 
 	mu    sync.Mutex // never held while anything waits
 	files map[int]any
-	lowat bool           // TCP_NOTSENT_LOWAT is in use
 	ports map[uint16]int // bound ports that connect or listen may use, and how often
 
 	wmu     sync.Mutex // what Notify functions touch
+	looking bool       // Observe has started somebody
 	waiters []clock.Waiter
 	flows   map[api.Flow]*flowState
 }
@@ -58,8 +90,8 @@ var _ Process = (*Proc)(nil)
 
 // A flowState is what is known of a flow from its notifications.
 type flowState struct {
-	last api.State // before it ended
-	gen  uint64    // counts notifications
+	last              api.State // before it ended
+	arrivals, changes uint64    // notifications of data, and of what concerns everybody
 }
 
 // New returns a process without descriptors but 0, 1 and 2.
@@ -87,7 +119,7 @@ var ended = func() context.Context {
 }()
 
 // notify is the Notify of all flows.
-func (p *Proc) notify(f api.Flow, _ api.Readiness) {
+func (p *Proc) notify(f api.Flow, r api.Readiness) {
 	state := f.Info().State
 	p.wmu.Lock()
 	s := p.flows[f]
@@ -95,7 +127,12 @@ func (p *Proc) notify(f api.Flow, _ api.Readiness) {
 		s = &flowState{last: state}
 		p.flows[f] = s
 	}
-	s.gen++
+	if r&(api.ReadyRead|api.ReadyUrgent) != 0 {
+		s.arrivals++
+	}
+	if r&(api.ReadyClosed|api.ReadyError) != 0 || state != s.last && state != api.StateEstablished {
+		s.changes++
+	}
 	if state != api.StateClosed {
 		s.last = state
 	}
@@ -110,6 +147,58 @@ func (p *Proc) flowState(f api.Flow) flowState {
 		return *s
 	}
 	return flowState{}
+}
+
+// Observe says that a packet has left the stack or has reached it. Nobody is notified
+// of what has been sent and acknowledged, so the sockets look for themselves, a moment
+// later. It may be called with any lock held.
+func (p *Proc) Observe() {
+	p.wmu.Lock()
+	defer p.wmu.Unlock()
+	if p.looking {
+		return
+	}
+	p.looking = true
+	p.cfg.Clock.Go(func() {
+		p.wmu.Lock()
+		p.looking = false
+		p.wmu.Unlock()
+		p.mu.Lock()
+		now := p.cfg.Clock.Wall(p.cfg.Clock.Now())
+		for _, s := range p.sockets() {
+			s.observe(now)
+		}
+		p.mu.Unlock()
+		p.changed()
+	})
+}
+
+// Retune gives every open flow to f, for settings that have changed, and then what the
+// options of its socket ask for once more.
+func (p *Proc) Retune(f func(api.Flow)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.sockets() {
+		if s.flow == nil {
+			continue
+		}
+		f(s.flow)
+		if s.tuned != (Tuning{}) && p.cfg.Tune != nil {
+			p.cfg.Tune(s.flow, &s.tuned)
+		}
+	}
+}
+
+// sockets are those that are open, in the order of their descriptors. The caller
+// holds mu.
+func (p *Proc) sockets() (out []*socket) {
+	fds := slices.Sorted(maps.Keys(p.files))
+	for _, fd := range fds {
+		if s, ok := p.files[fd].(*socket); ok {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // changed lets everyone who waits look again.
@@ -149,20 +238,12 @@ func (p *Proc) wait(ctx context.Context, timeout time.Duration, try func() bool)
 	}
 	for {
 		p.mu.Lock()
-		done, look := try(), p.lowat
+		done := try()
 		p.mu.Unlock()
 		if done {
 			return nil
 		}
-		if look {
-			// TCP_NOTSENT_LOWAT: nobody is notified of what has been sent.
-			step, cancel := p.cfg.Clock.WithTimeout(inner, time.Millisecond)
-			err := w.Park(step)
-			cancel()
-			if err == nil || inner.Err() == nil {
-				continue
-			}
-		} else if w.Park(inner) == nil {
+		if w.Park(inner) == nil {
 			continue
 		}
 		if ctx.Err() != nil {

@@ -96,12 +96,17 @@ func (p *Proc) Recv(ctx context.Context, fd int, m *Message, flags int) (int, er
 		p.mu.Unlock()
 		return -1, err
 	}
-	if flags&MsgErrQueue != 0 {
+	if flags&MsgErrQueue != 0 && !p.cfg.FreeBSD {
+		defer p.mu.Unlock()
+		return s.recvErr(m)
+	}
+	want := 0
+	for _, b := range m.Iov {
+		want += len(b)
+	}
+	if m.Plain && want == 0 && !p.cfg.FreeBSD { // as System V had it
 		p.mu.Unlock()
-		if s.opt.ints[option{SolSocket, SoZeroCopy}] != 0 || s.opt.ints[option{SolSocket, SoTimestamping}] != 0 {
-			return -1, Unsupported{"MSG_ERRQUEUE"}
-		}
-		return -1, EAGAIN
+		return 0, nil
 	}
 	if flags&MsgOOB != 0 {
 		defer p.mu.Unlock()
@@ -114,10 +119,6 @@ func (p *Proc) Recv(ctx context.Context, fd int, m *Message, flags int) (int, er
 			return -1, e
 		}
 		return -1, ENOTCONN
-	}
-	want := 0
-	for _, b := range m.Iov {
-		want += len(b)
 	}
 	target := min(max(s.opt.ints[option{SolSocket, SoRcvLowat}], 1), want)
 	if flags&MsgWaitAll != 0 && flags&MsgPeek == 0 {
@@ -134,9 +135,17 @@ func (p *Proc) Recv(ctx context.Context, fd int, m *Message, flags int) (int, er
 		if s.dialling {
 			return false
 		}
+		if m.Fault && s.readable() > 0 && flags&MsgTrunc == 0 {
+			result, finished = EFAULT, true
+			return true
+		}
 		if flags&MsgPeek != 0 {
-			s.pull(want - len(s.ahead))
-			n = s.copyOut(m.Iov, 0, flags)
+			from := 0
+			if off, ok := s.opt.ints[option{SolSocket, SoPeekOff}]; ok && off >= 0 {
+				from = off
+			}
+			s.pull(from + want - len(s.ahead))
+			n = s.copyOut(m.Iov, from, flags)
 		} else {
 			for n < want {
 				stop := s.mark
@@ -151,7 +160,7 @@ func (p *Proc) Recv(ctx context.Context, fd int, m *Message, flags int) (int, er
 		switch {
 		case n > 0 && (n >= target || s.peerDone() || s.mark == 0):
 			finished = true
-		case want == 0:
+		case want == 0 && (p.cfg.FreeBSD || s.readable() > 0):
 			finished = true
 		case n == 0:
 			if e := s.takeErr(); e != "" {
@@ -185,10 +194,17 @@ func (p *Proc) Recv(ctx context.Context, fd int, m *Message, flags int) (int, er
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if off, ok := s.opt.ints[option{SolSocket, SoPeekOff}]; ok && off >= 0 {
+		if flags&MsgPeek != 0 {
+			s.opt.ints[option{SolSocket, SoPeekOff}] = off + n
+		} else {
+			s.opt.ints[option{SolSocket, SoPeekOff}] = max(off-n, 0)
+		}
+	}
 	if m.WantName && s.flow != nil {
 		m.Name = s.remap(s.flow.Dst())
 	}
-	s.control(m, flags)
+	s.control(m, n)
 	p.changed() // whoever polls for more
 	return n, nil
 }
@@ -215,18 +231,19 @@ func (s *socket) take(iov [][]byte, at, most, flags int) int {
 	return n
 }
 
-// copyOut copies what take would move.
-func (s *socket) copyOut(iov [][]byte, at, flags int) int {
+// copyOut copies what take would move, from a byte on (SO_PEEK_OFF).
+func (s *socket) copyOut(iov [][]byte, from, flags int) int {
 	n := 0
 	for _, b := range iov {
 		n += len(b)
 	}
-	n = min(n, len(s.ahead))
-	if s.mark > 0 {
-		n = min(n, s.mark)
+	from = min(from, len(s.ahead))
+	n = min(n, len(s.ahead)-from)
+	if s.mark > from {
+		n = min(n, s.mark-from)
 	}
 	if flags&MsgTrunc == 0 {
-		scatter(iov, at, s.ahead[:n])
+		scatter(iov, 0, s.ahead[from:from+n])
 	}
 	return n
 }
@@ -276,24 +293,38 @@ func (s *socket) recvOOB(m *Message, flags int) (int, error) {
 }
 
 // control fills in the control messages that the socket's options ask for.
-func (s *socket) control(m *Message, flags int) {
-	if m.ControlLen == 0 {
-		return
+func (s *socket) control(m *Message, n int) {
+	// What waits to be read is one piece to Linux, with the time of its last part.
+	if at := s.notices.arrived; !at.IsZero() && n > 0 {
+		switch {
+		case s.opt.ints[option{SolSocket, SoTimestampNS}] != 0:
+			m.put(CMsg{SolSocket, SoTimestampNS, timeBytes(at, time.Nanosecond)})
+		case s.opt.ints[option{SolSocket, SoTimestamp}] != 0:
+			m.put(CMsg{SolSocket, SoTimestamp, timeBytes(at, time.Microsecond)})
+		}
+		if f := s.tsFlags(); f&tsSoftware != 0 && f&tsRxSoftware != 0 {
+			m.put(CMsg{SolSocket, SoTimestamping, append(timeBytes(at, time.Nanosecond), make([]byte, 32)...)})
+		}
 	}
 	if s.opt.ints[option{IPProtoTCP, TCPInq}] != 0 {
 		n := s.readable()
-		if n == 0 && s.peerDone() {
-			n = 1 // the end of file is something to read
+		if s.peerDone() || s.finCame() {
+			n++ // the end of file is something to read
 		}
-		m.Control = append(m.Control, CMsg{IPProtoTCP, TCPInq, binary.LittleEndian.AppendUint32(nil, uint32(n))})
+		m.put(CMsg{IPProtoTCP, TCPInq, putInt(n)})
 	}
-	now := s.p.cfg.Clock.Wall(s.p.cfg.Clock.Now())
-	if s.opt.ints[option{SolSocket, SoTimestamp}] != 0 {
-		m.Control = append(m.Control, CMsg{SolSocket, SoTimestamp, timeBytes(now, time.Microsecond)})
+}
+
+// finCame reports that the peer has sent all.
+func (s *socket) finCame() bool {
+	if s.flow == nil {
+		return false
 	}
-	if s.opt.ints[option{SolSocket, SoTimestampNS}] != 0 {
-		m.Control = append(m.Control, CMsg{SolSocket, SoTimestampNS, timeBytes(now, time.Nanosecond)})
+	switch s.flow.Info().State {
+	case api.StateCloseWait, api.StateLastAck, api.StateClosing, api.StateTimeWait:
+		return true
 	}
+	return false
 }
 
 func timeBytes(t time.Time, unit time.Duration) []byte {

@@ -2,12 +2,15 @@ package sock
 
 import (
 	"context"
+	"encoding/binary"
 	"time"
 
 	"github.com/sluicenet/sluice/api"
 )
 
-// corkTimeout is how long a part of a segment is held back at most. Linux: 200 ms.
+// corkTimeout is how long a part of a segment is held back, if nothing else waits to
+// be acknowledged: FreeBSD's never; Linux takes the timer of zero-window probes for it,
+// whose least is this.
 const corkTimeout = 200 * time.Millisecond
 
 // Send implements [Process]: write, writev, send, sendto and sendmsg.
@@ -31,14 +34,26 @@ func (p *Proc) Send(ctx context.Context, fd int, m *Message, flags int) (int, er
 	for _, f := range []struct {
 		flag int
 		name string
-	}{{MsgFastOpen, "TCP Fast Open (MSG_FASTOPEN)"}, {MsgZeroCopy, "MSG_ZEROCOPY"}, {MsgEOR, "MSG_EOR"}} {
+	}{{MsgFastOpen, "TCP Fast Open (MSG_FASTOPEN)"}} {
 		if flags&f.flag != 0 {
 			return -1, Unsupported{f.name}
 		}
 	}
+	stamp := -1
 	for _, c := range m.Control {
-		if c.Level == SolSocket && (c.Type == SoTimestamping || c.Type == SoTxTime) {
+		switch {
+		case c.Level != SolSocket:
+			continue // TCP looks at SOL_SOCKET's alone
+		case c.Type == SoTimestamping && len(c.Data) == 4:
+			v := int(binary.LittleEndian.Uint32(c.Data))
+			if v&^tsTxRecord != 0 {
+				return -1, EINVAL
+			}
+			stamp = v
+		case c.Type == SoTxTime, c.Type == SoMark, c.Type == SoPriority:
 			return -1, Unsupported{optionName(c.Level, c.Type) + " as a control message"}
+		default:
+			return -1, EINVAL
 		}
 	}
 	var data []byte
@@ -48,6 +63,12 @@ func (p *Proc) Send(ctx context.Context, fd int, m *Message, flags int) (int, er
 	p.mu.Lock()
 	nonblock := s.nonblock || flags&MsgDontWait != 0
 	timeout := s.opt.timeout(SoSndTimeo)
+	zeroCopy := flags&MsgZeroCopy != 0 && s.opt.ints[option{SolSocket, SoZeroCopy}] != 0
+	if stamp < 0 {
+		stamp = s.tsFlags()
+	} else {
+		stamp |= s.tsFlags() &^ tsTxRecord
+	}
 	p.mu.Unlock()
 
 	sent := 0
@@ -62,16 +83,21 @@ func (p *Proc) Send(ctx context.Context, fd int, m *Message, flags int) (int, er
 		if len(data) == 0 {
 			return true
 		}
+		if m.Fault {
+			result = EFAULT
+			return true
+		}
 		n := len(data) - sent
 		if s.opt.sndBuf > 0 {
 			i := s.flow.Info()
 			if n = min(n, int(s.opt.sndBuf)-int(i.SendQueue)-len(s.cork)); n <= 0 {
+				s.noSpace = true
 				return false
 			}
 		}
 		if result = s.put(data[sent:sent+n], flags); result != nil {
 			if result == EAGAIN {
-				result = nil
+				result, s.noSpace = nil, true
 				return false
 			}
 			return true
@@ -95,6 +121,10 @@ func (p *Proc) Send(ctx context.Context, fd int, m *Message, flags int) (int, er
 	if result != nil && sent == 0 {
 		return -1, result
 	}
+	p.mu.Lock()
+	s.noteSend(sent, zeroCopy, stamp)
+	p.mu.Unlock()
+	p.Observe()
 	return sent, nil
 }
 
@@ -127,6 +157,16 @@ func (s *socket) put(b []byte, flags int) error {
 			return Unsupported{"MSG_OOB"}
 		}
 		return s.result(u.WriteUrgent(ended, api.CopyBuffer(b)))
+	}
+	if flags&MsgEOR != 0 {
+		if err := s.uncork(); err != nil {
+			return err
+		}
+		r, ok := s.flow.(recordWriter)
+		if !ok {
+			return Unsupported{"MSG_EOR"}
+		}
+		return s.result(r.WriteRecord(ended, pieces(b)))
 	}
 	corked := flags&MsgMore != 0 || s.opt.ints[option{IPProtoTCP, TCPCork}] != 0
 	if !corked && len(s.cork) == 0 {
@@ -162,6 +202,21 @@ func (s *socket) uncork() error {
 	return s.result(s.write(b))
 }
 
+// finish ends the stream, with what is held back in the same segment as the FIN.
+func (s *socket) finish() {
+	w, ok := s.flow.(interface{ WriteLast(bs []*api.Buffer) error })
+	if len(s.cork) == 0 || !ok {
+		_ = s.uncork()
+		_ = s.flow.CloseWrite()
+		return
+	}
+	b := s.cork
+	s.cork = nil
+	s.armCork()
+	s.holdPush(false)
+	_ = w.WriteLast(pieces(b))
+}
+
 // holdPush says whether what is written next is the end of a record.
 func (s *socket) holdPush(on bool) {
 	if h, ok := s.flow.(interface{ HoldPush(on bool) }); ok {
@@ -174,24 +229,37 @@ func (s *socket) holdPush(on bool) {
 const piece = 1024
 
 // write hands a copy of b to the flow, whole or not at all.
-func (s *socket) write(b []byte) error {
-	var bs []*api.Buffer
+func (s *socket) write(b []byte) error { return s.flow.Writev(ended, pieces(b)) }
+
+// pieces are a copy of b.
+func pieces(b []byte) (bs []*api.Buffer) {
 	for len(b) > 0 {
 		k := min(len(b), piece)
 		bs = append(bs, api.NewBuffer(append(make([]byte, 0, k), b[:k]...)))
 		b = b[k:]
 	}
-	return s.flow.Writev(ended, bs)
+	return bs
+}
+
+// A recordWriter is a flow whose segments do not reach beyond the end of a record.
+type recordWriter interface {
+	WriteRecord(ctx context.Context, bs []*api.Buffer) error
 }
 
 // armCork starts or stops the timer that ends the holding back.
 func (s *socket) armCork() {
-	if len(s.cork) == 0 {
+	i := s.flow.Info()
+	if len(s.cork) == 0 || i.SendQueue > 0 {
 		if s.flush != nil {
 			s.flush.Stop()
 		}
+		s.flushing = false
 		return
 	}
+	if s.flushing {
+		return
+	}
+	s.flushing = true
 	if s.flush == nil {
 		s.flush = s.p.cfg.Clock.NewTimer(func() {
 			s.p.mu.Lock()
@@ -199,7 +267,7 @@ func (s *socket) armCork() {
 			_ = s.uncork()
 		})
 	}
-	s.flush.Reset(s.p.cfg.Clock.Now().Add(corkTimeout))
+	s.flush.Reset(s.p.cfg.Clock.Now().Add(max(corkTimeout, i.RTO)))
 }
 
 // result translates the error of a write that did not block.
@@ -240,6 +308,7 @@ func (p *Proc) Shutdown(fd, how int) error {
 	}
 	defer p.changed()
 	defer p.mu.Unlock()
+	s.changes++
 	if s.dialling {
 		if how == ShutWR && !p.cfg.FreeBSD || how != ShutWR {
 			s.cancel(ECONNRESET)
@@ -254,9 +323,8 @@ func (p *Proc) Shutdown(fd, how int) error {
 		s.rdShut = true
 	}
 	if how != ShutRD && !s.wrShut {
-		_ = s.uncork()
 		s.wrShut = true
-		_ = s.flow.CloseWrite()
+		s.finish()
 	}
 	switch {
 	case how != ShutWR && p.cfg.FreeBSD: // what is there, and what comes, is thrown away
@@ -308,7 +376,9 @@ func (p *Proc) Close(ctx context.Context, fd int) error {
 		flow.Abort()
 	default:
 		p.mu.Lock()
-		_ = s.uncork()
+		if len(s.cork) > 0 {
+			s.finish()
+		}
 		p.mu.Unlock()
 		if unread { // BSD forgets what has not been read, and ends in order
 			_ = flow.CloseRead()

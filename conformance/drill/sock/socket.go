@@ -25,6 +25,7 @@ type socket struct {
 	dst      netip.AddrPort // of connect
 	dialling bool
 	fresh    bool                    // connected without connect having told so
+	active   bool                    // connected by connect
 	failed   bool                    // a connect has failed
 	cancel   context.CancelCauseFunc // of the dial
 	listener *listener
@@ -41,6 +42,13 @@ type socket struct {
 	cork           []byte // written and held back
 	flush          clock.Timer
 	closed         bool
+
+	notices  notices
+	tuned    Tuning
+	flushing bool   // flush is armed
+	changes  uint64 // of its state, for edges
+	noSpace  bool   // somebody has found the send buffer full
+	spaceGen uint64 // counts the times that it was so no longer
 }
 
 // listener is a listening socket's queue.
@@ -50,6 +58,8 @@ type listener struct {
 	queue   []*accepted
 	down    bool
 	backlog int
+
+	established uint64 // connections so far, for edges
 }
 
 type accepted struct {
@@ -182,22 +192,13 @@ func (l *listener) handle(ctx context.Context, f api.Flow) {
 	p := l.s.p
 	a := &accepted{flow: f, taken: p.cfg.Clock.NewWaiter()}
 	p.mu.Lock()
-	deferred := l.s.opt.ints[option{IPProtoTCP, TCPDeferAccept}]
-	p.mu.Unlock()
-	if deferred > 0 {
-		// TCP_DEFER_ACCEPT: not before there is something to read.
-		_ = p.wait(ctx, time.Duration(deferred)*time.Second, func() bool {
-			i := f.Info()
-			return l.down || i.ReceiveQueue > 0 || i.State != api.StateEstablished
-		})
-	}
-	p.mu.Lock()
 	if l.down {
 		p.mu.Unlock()
 		f.Abort()
 		return
 	}
 	l.queue = append(l.queue, a)
+	l.established++
 	p.mu.Unlock()
 	p.changed()
 	_ = a.taken.Park(ctx)
@@ -344,6 +345,9 @@ func (s *socket) mayConnect(addr netip.AddrPort) error {
 	case s.soErr != "" && !s.dialling && s.failed:
 		e := s.soErr
 		s.soErr = ""
+		if !s.p.cfg.FreeBSD {
+			s.failed = false
+		}
 		return e
 	case s.dialling:
 		return nil
@@ -378,6 +382,7 @@ func (s *socket) dial(ctx context.Context, cfg *api.FlowConfig) {
 	f, err := p.cfg.Stack.Dial(ctx, s.dst, cfg)
 	p.mu.Lock()
 	s.dialling = false
+	s.changes++
 	if err != nil {
 		s.failed = true
 		if ctx.Err() == nil {
@@ -392,7 +397,7 @@ func (s *socket) dial(ctx context.Context, cfg *api.FlowConfig) {
 		f.Abort()
 		return
 	}
-	s.flow, s.fresh = f, true
+	s.flow, s.fresh, s.active = f, true, true
 	s.local = f.Src()
 	if !s.bound {
 		s.bound = true

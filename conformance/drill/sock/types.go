@@ -21,6 +21,8 @@ const (
 	EACCES          Errno = "EACCES"
 	EEXIST          Errno = "EEXIST"
 	ENOENT          Errno = "ENOENT"
+	EFAULT          Errno = "EFAULT"
+	ESPIPE          Errno = "ESPIPE"
 	EINVAL          Errno = "EINVAL"
 	EPIPE           Errno = "EPIPE"
 	ENOTSOCK        Errno = "ENOTSOCK"
@@ -82,6 +84,8 @@ type Message struct {
 	Control    []CMsg
 	WantName   bool // recvmsg: fill in Name
 	ControlLen int  // recvmsg: room for control messages; 0: none
+	Plain      bool // read, readv, write or writev
+	Fault      bool // the memory that Iov stands for is not the process's
 	Flags      int  // of the result
 }
 

@@ -182,40 +182,85 @@ func (p *Process) Connect(ctx context.Context, fd int, addr netip.AddrPort) erro
 	return err
 }
 
+// iovecs is what the kernel takes for m's memory. Memory that is not the process's
+// stands at zero.
+func iovecs(m *sock.Message) []unix.Iovec {
+	out := make([]unix.Iovec, len(m.Iov))
+	for i, b := range m.Iov {
+		out[i].SetLen(len(b))
+		if len(b) > 0 && !m.Fault {
+			out[i].Base = &b[0]
+		}
+	}
+	return out
+}
+
+// message makes the call that takes a struct msghdr.
+func message(call uintptr, fd int, m *sock.Message, name, control []byte, flags int) (n int, h unix.Msghdr, err error) {
+	iov := iovecs(m)
+	if len(iov) > 0 {
+		h.Iov = &iov[0]
+		h.SetIovlen(len(iov))
+	}
+	if len(name) > 0 {
+		h.Name, h.Namelen = &name[0], uint32(len(name))
+	}
+	if len(control) > 0 {
+		h.Control = &control[0]
+		h.SetControllen(len(control))
+	}
+	r, _, e := unix.Syscall(call, uintptr(fd), uintptr(unsafe.Pointer(&h)), uintptr(flags))
+	if e != 0 {
+		return -1, h, e
+	}
+	return int(r), h, nil
+}
+
+// vector makes readv or writev.
+func vector(call uintptr, fd int, m *sock.Message) (int, error) {
+	iov := iovecs(m)
+	var at unsafe.Pointer
+	if len(iov) > 0 {
+		at = unsafe.Pointer(&iov[0])
+	}
+	r, _, e := unix.Syscall(call, uintptr(fd), uintptr(at), uintptr(len(iov)))
+	if e != 0 {
+		return -1, e
+	}
+	return int(r), nil
+}
+
 // Recv implements sock.Process.
 func (p *Process) Recv(ctx context.Context, fd int, m *sock.Message, flags int) (int, error) {
 	if err := p.own(fd); err != nil {
 		return -1, err
 	}
-	type result struct {
-		n, oobn, flags int
-		from           unix.Sockaddr
+	if m.Plain {
+		return blocking(ctx, fd, func() (int, error) { return vector(unix.SYS_READV, fd, m) })
 	}
-	oob := make([]byte, m.ControlLen)
-	r, err := blocking(ctx, fd, func() (r result, err error) {
-		r.n, r.oobn, r.flags, r.from, err = unix.RecvmsgBuffers(fd, m.Iov, oob, flags)
-		if err == unix.ENOTSOCK {
-			r.n, err = unix.Readv(fd, m.Iov)
-		}
-		return r, err
+	control, name := make([]byte, m.ControlLen), make([]byte, unix.SizeofSockaddrAny)
+	var h unix.Msghdr
+	n, err := blocking(ctx, fd, func() (n int, err error) {
+		n, h, err = message(unix.SYS_RECVMSG, fd, m, name, control, flags)
+		return n, err
 	})
 	if err != nil {
 		return -1, err
 	}
-	m.Flags = r.flags &^ unix.MSG_CMSG_CLOEXEC
+	m.Flags = int(h.Flags) &^ unix.MSG_CMSG_CLOEXEC
 	if m.WantName {
-		m.Name = addrPort(r.from)
+		m.Name, _ = p.GetPeerName(fd)
 	}
-	if r.oobn > 0 {
-		control, err := unix.ParseSocketControlMessage(oob[:r.oobn])
+	if h.Controllen > 0 {
+		list, err := unix.ParseSocketControlMessage(control[:h.Controllen])
 		if err != nil {
 			return -1, errno(err)
 		}
-		for _, c := range control {
+		for _, c := range list {
 			m.Control = append(m.Control, sock.CMsg{Level: int(c.Header.Level), Type: int(c.Header.Type), Data: c.Data})
 		}
 	}
-	return r.n, nil
+	return n, nil
 }
 
 // Send implements sock.Process.
@@ -223,24 +268,22 @@ func (p *Process) Send(ctx context.Context, fd int, m *sock.Message, flags int) 
 	if err := p.own(fd); err != nil {
 		return -1, err
 	}
-	var to unix.Sockaddr
-	if m.Name.IsValid() {
-		to = sockaddr(fd, m.Name)
-	}
-	var oob []byte
+	var control []byte
 	for _, c := range m.Control {
 		b := make([]byte, unix.CmsgSpace(len(c.Data)))
 		h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
 		h.Level, h.Type = int32(c.Level), int32(c.Type)
 		h.SetLen(unix.CmsgLen(len(c.Data)))
 		copy(b[unix.CmsgLen(0):], c.Data)
-		oob = append(oob, b...)
+		control = append(control, b...)
 	}
 	return blocking(ctx, fd, func() (int, error) {
-		n, err := unix.SendmsgBuffers(fd, m.Iov, oob, to, flags|unix.MSG_NOSIGNAL)
-		if err == unix.ENOTSOCK {
-			n, err = unix.Writev(fd, m.Iov)
+		if m.Plain && flags == 0 {
+			if domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN); err != nil || domain == 0 { // a pipe has no SIGPIPE to fear: both its ends are open
+				return vector(unix.SYS_WRITEV, fd, m)
+			}
 		}
+		n, _, err := message(unix.SYS_SENDMSG, fd, m, nil, control, flags|unix.MSG_NOSIGNAL)
 		return n, err
 	})
 }

@@ -125,6 +125,9 @@ func (c *Conn) takeControl() {
 	if k.Cwnd < c.mss || k.Cwnd > maxSaneWindow || k.Ssthresh < 0 || k.Pacing < 0 || k.Quantum < 0 {
 		c.stats.misruled++
 	}
+	if most := c.p.Like.MaxPacing; most > 0 && (k.Pacing <= 0 || int64(k.Pacing) > most) {
+		k.Pacing = cc.BytesPerSec(most)
+	}
 	switch {
 	case c.control != nil:
 		c.control.Pacing, c.control.Quantum = max(k.Pacing, 0), max(k.Quantum, 0)
@@ -168,7 +171,11 @@ func (c *Conn) stampSend(now clock.Time, r *txRec) {
 func (c *Conn) noteDelivered(now clock.Time, h *wire.TCP, r *txRec, n int64) {
 	c.rackDelivered(now, h, r)
 	c.undoOriginal(r)
-	c.stats.delivered += uint32(c.segmentsIn(n))
+	if n < r.len() { // the rest of a segment has yet to come
+		c.stats.delivered += uint32(n / max(c.mss, 1))
+	} else {
+		c.stats.delivered += uint32(c.segmentsIn(n))
+	}
 	if !c.hasNewer || r.sentAt > c.newest.sentAt || r.sentAt == c.newest.sentAt && r.end > c.newest.end {
 		c.newest, c.hasNewer = *r, true
 	}

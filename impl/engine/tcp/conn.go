@@ -79,7 +79,7 @@ type Conn struct {
 	sq                  sendQueue
 	minshall            uint64 // end of the last segment sent that was not full-sized
 	noDelayEnd          uint64 // up to here Nagle's algorithm is off (N2)
-	pushBase            uint64 // end of the last segment sent that emptied the queue
+	pushBase            uint64 // where the present burst begins, for PushEvery
 
 	// Receive sequence space.
 	irs, rcvNxt uint64

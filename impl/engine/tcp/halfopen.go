@@ -38,6 +38,7 @@ const (
 	halfECN                                  //
 	halfV6                                   //
 	halfChallenged                           // answered holds
+	halfDeferred                             // the handshake is complete, and waits for data
 	halfAmbiguous                            // the SYN-ACK went out more than once, or nobody knows when: no RTT sample
 )
 
@@ -358,6 +359,10 @@ func (r *Responder) segment(now clock.Time, h *HalfOpen, s *Segment, out *Out) H
 		r.header(out, h, t.Ack, wire.RST, 0)
 		return HalfOpenReply
 	}
+	if length == 0 && int(h.retries) < r.p.Like.DeferAccept {
+		h.flags |= halfDeferred
+		return HalfOpenKeep
+	}
 	return HalfOpenAccept
 }
 
@@ -414,6 +419,9 @@ func (r *Responder) Timeout(now clock.Time, h *HalfOpen, out *Out) HalfOpenVerdi
 	h.repeated = now
 	if fault.On("syn-not-retransmitted") || fault.On("syn-ack-not-retransmitted") {
 		return HalfOpenKeep
+	}
+	if h.flags&halfDeferred != 0 && int(h.retries) < r.p.Like.DeferAccept {
+		return HalfOpenKeep // not before the last chance
 	}
 	r.counters.Retransmits++
 	r.synAck(h, h.tsNow(now), out)

@@ -1,6 +1,8 @@
 package tcp
 
 import (
+	"time"
+
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
 	"github.com/sluicenet/sluice/impl/engine/fault"
@@ -110,6 +112,9 @@ func (c *Conn) segmentSynSent(now clock.Time, s *Segment) {
 			if h.Flags&wire.RST == 0 {
 				c.replyReset(now, s)
 			}
+			if c.p.Like.HastySyn && c.synRexmits == 0 && !c.synDue {
+				c.tm[tmRetransmit] = min(c.tm[tmRetransmit], now.Add(2*time.Millisecond))
+			}
 			return
 		}
 		ackOK = true
@@ -207,6 +212,15 @@ func (c *Conn) pollSyn(now clock.Time, out *Out) {
 	if c.scaleOK {
 		o.HasWindowScale, o.WindowScale = true, c.rcvScale
 	}
+	if c.p.Like.OfferAll && !c.passive && c.state == api.StateSynReceived {
+		o.SACKPermitted = !c.p.NoSACK
+		if !c.p.NoTimestamps {
+			o.HasTimestamps, o.TSval, o.TSecr = true, c.tsNow(now), c.tsRecent
+		}
+		if !c.p.NoWindowScale {
+			o.HasWindowScale, o.WindowScale = true, windowScaleFor(c.cfg.Flow.ReceiveBuffer)
+		}
+	}
 	if fault.On("syn-ack-again-without-options") && !first {
 		*o = wire.TCPOptions{}
 	}
@@ -223,6 +237,14 @@ func (c *Conn) onSynTimeout(now clock.Time) {
 	limit := c.p.Like.SynRetries
 	if c.passive {
 		limit = c.p.maxSynAcks() - 1
+	}
+	if linear := c.p.Like.SynLinear; !c.passive && limit > 0 && linear > 0 {
+		// Linux: those are not counted, but the time that the others would take ends it.
+		if now.Sub(c.opened) >= time.Duration(2<<min(limit, 30)-1)*c.p.RTOInitial {
+			c.end(api.ErrTimeout)
+			return
+		}
+		limit += linear
 	}
 	if limit > 0 && int(c.synRexmits) >= limit {
 		c.end(api.ErrTimeout)

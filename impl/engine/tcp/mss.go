@@ -145,7 +145,9 @@ func (c *Conn) ICMP(now clock.Time, e ICMPError) {
 	}
 	switch e.Kind {
 	case ICMPPacketTooBig:
-		c.packetTooBig(now, e.MTU)
+		if !c.p.Like.IgnoreTooBig {
+			c.packetTooBig(now, e.MTU)
+		}
 		return
 	case ICMPHard:
 		// RFC 5927, section 5.2: hard errors abort only before the connection

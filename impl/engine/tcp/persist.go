@@ -30,6 +30,9 @@ func (c *Conn) onPersistTimeout(now clock.Time) {
 		c.giveUp(api.ErrTimeout)
 		return
 	}
+	if c.p.Like.EmptyProbes && c.persistBack == 0 {
+		c.progressAt = now // from where Linux counts the user's timeout
+	}
 	if !fault.On("persist-without-backoff") {
 		c.persistBack++
 	}

@@ -571,6 +571,14 @@ func (c *Conn) afterAck(now clock.Time, cum int64) {
 				c.end(nil)
 				return
 			}
+			if c.orphan && c.p.Like.NoFinWait2 {
+				c.queueReset()
+				if c.p.Like.BareResets {
+					c.rstAck, c.rstFlags = 0, wire.RST
+				}
+				c.end(nil)
+				return
+			}
 			if c.orphan && !fault.On("orphan-fin-wait-2-for-ever") {
 				c.tm[tmFinWait2] = now.Add(c.p.FinWait2)
 			}
@@ -614,7 +622,7 @@ func (c *Conn) onRetransmitTimeout(now clock.Time) {
 	c.watching(now, 0)
 	c.stats.timeouts++
 	c.retries++
-	if !fault.On("backoff-off") {
+	if !fault.On("backoff-off") && !c.linearTimeout() {
 		c.backoff++ // (5.5)
 	}
 	c.noteR1(int(c.retries))

@@ -95,7 +95,7 @@ func (c *Conn) fillSack(o *wire.TCPOptions) {
 			add(r)
 		}
 	}
-	for i := 0; i < len(c.ooo.ranges) && i < 4; i++ {
+	for i := 0; i < len(c.ooo.ranges) && i < 4 && !c.p.Like.FourHoles; i++ {
 		add(c.ooo.ranges[i])
 	}
 }

@@ -25,6 +25,7 @@ func (c *Conn) Segment(now clock.Time, s *Segment) {
 		n = uint64((s.Len + int64(s.GSOSize) - 1) / int64(s.GSOSize))
 	}
 	c.stats.segsReceived += n
+	c.pushBase = c.sndNxt // what it lets out is a burst of its own
 	if s.Len > 0 {
 		c.stats.dataReceived += uint32(n)
 		c.lastDataReceived = now
@@ -71,6 +72,7 @@ func (c *Conn) segmentSynchronised(now clock.Time, s *Segment) {
 			h.Flags &^= wire.SYN | wire.ECE | wire.CWR // of ECN's negotiation
 			seq++
 			h.Seq++
+			c.ackNow = c.ackNow || c.p.Like.OfferAll
 		case h.Flags&(wire.ACK|wire.RST) == 0:
 			// The SYN again: our SYN-ACK was lost. If the peer has given up asking
 			// for ECN, it is not used (RFC 3168, section 6.1.1).
@@ -250,6 +252,9 @@ func (c *Conn) acceptable(now clock.Time, s *Segment, seq *uint64) bool {
 				c.noteDuplicate(*seq, *seq+uint64(s.Len))
 			}
 			c.ackNow = !fault.On("duplicate-not-acknowledged")
+		case c.p.Like.AnswersData && length > 0 && h.Flags&wire.SYN == 0:
+			c.drop(api.DropUnacceptable)
+			c.ackNow = true
 		default:
 			c.challenge(now, api.DropUnacceptable)
 		}

@@ -192,6 +192,12 @@ func (c *Conn) noteLimit(l sendLimit) {
 // pollNew sends data that were never sent, and the FIN.
 func (c *Conn) pollNew(now clock.Time, out *Out, room int64) bool {
 	avail, fin := c.unsent(), c.finPending()
+	whole := false // a record ends here, and another follows
+	if c.p.Like.Records && avail > 0 {
+		if k := c.sq.record(max(c.sndNxt, c.iss+1), avail); k < avail {
+			avail, fin, whole = k, false, true
+		}
+	}
 	if avail == 0 && !fin {
 		c.limit = limitApp
 		if room > 0 && c.ctl != nil {
@@ -230,7 +236,7 @@ func (c *Conn) pollNew(now clock.Time, out *Out, room int64) bool {
 	if tail := n % size; tail != 0 && n > size {
 		// Full-sized segments only (SHLD-28), but for the end of the queue if it
 		// may go now.
-		if n < avail || !c.smallMayGo(n, fin) {
+		if n < avail || !whole && !c.smallMayGo(n, fin) {
 			n -= tail
 		}
 	}
@@ -246,7 +252,7 @@ func (c *Conn) pollNew(now clock.Time, out *Out, room int64) bool {
 				}
 				return false
 			}
-		case !c.smallMayGo(n, fin):
+		case !whole && !c.smallMayGo(n, fin):
 			c.noteLimit(limitOther)
 			return false
 		}
@@ -305,6 +311,12 @@ func (c *Conn) sendNew(now clock.Time, out *Out, n, size int64, fin bool) {
 	flags := wire.ACK
 	last := c.sndNxt+uint64(n) == c.sq.end
 	r := txRec{start: c.sndNxt, end: c.sndNxt + uint64(n)}
+	if c.lastDataSent != now {
+		c.pushBase = c.sndNxt
+	}
+	if c.p.Like.Records && n > 0 && c.sq.record(c.sndNxt, n+1) <= n {
+		last = true // of a record
+	}
 	if n > 0 && (last && !c.holdPush || c.pushes(r.end)) && !fault.On("psh-missing") {
 		flags |= wire.PSH // MUST-61
 		r.flags |= recPush
@@ -372,7 +384,7 @@ func (c *Conn) retransmit(now clock.Time, out *Out, i int, most int64) {
 		data--
 		flags |= wire.FIN
 	}
-	if data > 0 && (r.start+uint64(data) == c.sq.end || c.p.Like.PushEvery > 0 && r.flags&recPush != 0) {
+	if data > 0 && (r.start+uint64(data) == c.sq.end || (c.p.Like.PushEvery > 0 || c.p.Like.Records) && r.flags&recPush != 0) {
 		flags |= wire.PSH
 	}
 	c.header(now, out, r.start, flags)
@@ -439,6 +451,10 @@ func (c *Conn) restartAfterIdle(now clock.Time) {
 	}
 	idle := now.Sub(c.lastDataSent)
 	if idle <= c.rtt.rto || fault.On("idle-restart-off") {
+		return
+	}
+	if c.p.Like.DecayIdle && c.ssthresh >= cc.NoThreshold && c.phase == cc.Open {
+		c.remakeController(now, c.cfg.Controller, c.cfg.ControllerOptions, c.decayed(idle))
 		return
 	}
 	if o, ok := c.ctl.(cc.IdleObserver); ok {

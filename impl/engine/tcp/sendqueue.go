@@ -19,6 +19,7 @@ type sendBuf struct {
 	b      api.Buffer
 	start  uint64
 	charge int64
+	ends   bool // a record ends with it (Emulation.Records)
 }
 
 // bufferOverhead is charged for the bookkeeping of each queued buffer, without
@@ -72,6 +73,22 @@ func (q *sendQueue) bytes() int64 {
 		return 0
 	}
 	return int64(q.end - q.bufs[q.head].start)
+}
+
+// endRecord marks the end of what is queued as that of a record.
+func (q *sendQueue) endRecord() { q.bufs[len(q.bufs)-1].ends = true }
+
+// record returns how many of the n bytes from seq on belong to the record that seq is
+// in.
+func (q *sendQueue) record(seq uint64, n int64) int64 {
+	live := q.bufs[q.head:]
+	i := max(sort.Search(len(live), func(i int) bool { return live[i].start > seq })-1, 0)
+	for ; i < len(live) && live[i].start < seq+uint64(n); i++ {
+		if live[i].ends {
+			return min(n, int64(live[i].start+uint64(live[i].b.Len())-seq))
+		}
+	}
+	return n
 }
 
 // views appends views of the n bytes from seq on.

@@ -161,6 +161,11 @@ func (c *Conn) Orphan(now clock.Time) {
 	}
 	c.CloseWrite(now)
 	if c.state == api.StateFinWait2 {
+		if c.p.Like.NoFinWait2 {
+			c.queueReset()
+			c.end(nil)
+			return
+		}
 		c.tm[tmFinWait2] = now.Add(c.p.FinWait2)
 	}
 	c.resetIfUnread()

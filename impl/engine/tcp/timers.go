@@ -81,6 +81,9 @@ func (c *Conn) Timeout(now clock.Time) {
 			c.override = true
 		case tmDelack:
 			c.ackNow = true
+			if n := int64(c.stats.dataReceived); c.p.Like.Interactive && c.quickAcks == 0 && n < quickAckSegments {
+				c.quickAcks = quickAckSegments // nobody answers any more
+			}
 		case tmKeepalive:
 			c.onKeepaliveTimeout(due)
 		case tmFinWait2:

@@ -75,7 +75,11 @@ func (c *Conn) pollTailProbe(now clock.Time, out *Out) bool {
 		return false
 	}
 	size := c.segmentSize()
-	if n := min(c.unsent(), c.usable(), size); n > 0 && !fault.On("tlp-no-new-data") && !c.tm.armed(tmCWR) && (n == size || n == c.unsent()) {
+	n := min(c.unsent(), c.usable(), size)
+	if c.p.Like.Records && n > 0 {
+		n = c.sq.record(max(c.sndNxt, c.iss+1), n)
+	}
+	if n > 0 && !fault.On("tlp-no-new-data") && !c.tm.armed(tmCWR) && (n == size || n == c.unsent()) {
 		c.tlp.resent = false
 		c.sendNew(now, out, n, size, c.finPending() && n == c.unsent() && c.usable() > n)
 	} else {

@@ -98,6 +98,17 @@ type Emulation struct {
 	LateUndo               bool          // duplicates reported after a recovery undo it
 	FinInSACK              bool          // a FIN behind a gap is part of the block that is reported
 	Cookies                bool          // a SYN-ACK to a SYN without timestamps has the MSS alone, as with SYN cookies
+	Records                bool          // no segment reaches beyond the end of a record that WriteOptions.Record has marked, as with Linux's MSG_EOR
+	AnswersData            bool          // data beyond the window are acknowledged however many come, as Linux does, and not within the limit of challenge ACKs
+	IgnoreTooBig           bool          // ICMP errors do not reduce the path's MTU, as with Linux's IP_PMTUDISC_DONT
+	DecayIdle              bool          // cwnd is halved for every RTO of a pause, as Linux does (RFC 2861), where there was no loss yet
+	OfferAll               bool          // the SYN-ACK of a simultaneous open offers what the SYN did, and the peer's is acknowledged, as Linux does
+	HastySyn               bool          // an unacceptable SYN-ACK has the SYN sent again at once, the first time, as Linux does
+	FourHoles              bool          // of out-of-order data no more is remembered than four blocks that were reported, as Linux's
+	LinearThin             bool          // timeouts of a stream that is thin are not doubled at first, as with Linux's TCP_THIN_LINEAR_TIMEOUTS
+	NoFinWait2             bool          // an orphan whose FIN is acknowledged has ended, as with Linux's TCP_LINGER2 below 0
+	DeferAccept            int           // so many timeouts of a SYN-ACK a handshake waits for data, as with Linux's TCP_DEFER_ACCEPT
+	MaxPacing              int64         // bytes per second that a connection sends at most; 0: as many as its controller says
 	NoAckLimit             bool          // slow start counts all that an ACK covers (L of RFC 3465 is infinite)
 }
 
@@ -169,6 +180,7 @@ const (
 type WriteOptions struct {
 	NoDelay bool // send at once: no Nagle (N2)
 	Urgent  bool // all data up to the end of this write is urgent
+	Record  bool // a record ends here (Emulation.Records)
 }
 
 // ICMPKind is what an ICMP error means for a connection.

@@ -136,6 +136,9 @@ func (c *Conn) Write(now clock.Time, bs []*api.Buffer, o WriteOptions) (end uint
 	}
 	if cost > 0 {
 		c.watchUser(now)
+		if o.Record {
+			c.sq.endRecord()
+		}
 		if o.NoDelay {
 			c.noDelayEnd = c.sq.end
 		}
