@@ -185,6 +185,12 @@ var keyCases = map[string]keyCase{
 	}, see: seeStatus(func(s *config.Status) any { return s.Links[0].Name + " " + s.Links[1].Name }), want: "lab:west lab:east"},
 	"links[].capture": {set: []string{"links.lab.capture=DIR/c.pcapng"}, see: seeCapture, want: "captured"},
 
+	"links[].pipe.offload": {edit: replace("driver: sim\n    ends: [near, far]\n    sim: {delay: 10ms}", "driver: pipe\n    ends: [near, far]\n    pipe: {offload: on}"),
+		see: inLab(func(l *lab) string {
+			l.transfer(l.near, l.far, bulk/8)
+			return fmt.Sprint(len(l.sent("lab:near", func(p *packet) bool { return p.data > 1460 })) > 0)
+		}), want: "true"},
+
 	"links[].replay.file":      {set: []string{"links.film.replay.file=DIR/short.pcap"}, see: seeReplay, want: "3 3"},
 	"links[].replay.speed":     {set: []string{"links.film.replay.speed=0"}, see: seeReplay, want: "25 20"},
 	"links[].replay.interface": {set: []string{"links.film.replay.interface=x in"}, see: seeReplay, want: "11 11"},

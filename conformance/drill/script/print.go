@@ -416,9 +416,12 @@ func ExprText(x Expr) string {
 		}
 		return operand(x.Left, precedence[x.Op]) + " " + x.Op + " " + operand(x.Right, precedence[x.Op]+1)
 	case *Unary:
-		o := operand(x.X, 7)
-		if x.Op == "-" && strings.Trim(o, "0123456789") == "" {
-			return "- " + o // to the lexer "-0" is one number
+		o := ExprText(x.X)
+		if _, ok := x.X.(*Binary); ok {
+			o = "(" + o + ")"
+		}
+		if x.Op == "-" && o != "" && (o[0] == '-' || isDigit(o[0]) && !strings.HasPrefix(o, "0x")) {
+			return "- " + o // to the lexer "-0" is one number, and "--A" an option
 		}
 		return x.Op + o
 	case *List:
