@@ -600,6 +600,10 @@ func (c *Conn) onRetransmitTimeout(now clock.Time) {
 		c.onSynTimeout(now)
 		return
 	}
+	if c.pending() {
+		c.onSynTimeout(now)
+		return
+	}
 	if c.sndUna == c.sndNxt {
 		return
 	}
@@ -618,6 +622,7 @@ func (c *Conn) onRetransmitTimeout(now clock.Time) {
 		c.backoff++ // (5.5)
 	}
 	c.noteR1(int(c.retries))
+	c.fastTimeout(int(c.retries))
 
 	flight, inFlight := c.flightSize(), c.pipe()
 	// RFC 2018, section 8: the receiver may have discarded what it reported. It

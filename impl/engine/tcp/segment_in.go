@@ -64,7 +64,7 @@ func (c *Conn) segmentSynchronised(now clock.Time, s *Segment) {
 
 	// In a simultaneous open the peer's SYN-ACK repeats the SYN that brought us
 	// here: what is new in it is its ACK.
-	if c.state == api.StateSynReceived && h.Flags&wire.SYN != 0 && seq == c.irs {
+	if (c.state == api.StateSynReceived || c.pending()) && h.Flags&wire.SYN != 0 && seq == c.irs {
 		switch {
 		case h.Flags&(wire.ACK|wire.RST) == wire.ACK && !c.passive:
 			c.ecn.ok = c.ecn.ok && h.Flags&(wire.ECE|wire.CWR) == wire.ECE
@@ -106,6 +106,7 @@ func (c *Conn) segmentSynchronised(now clock.Time, s *Segment) {
 				return
 			}
 			c.challenge(now, api.DropReset)
+			c.fastStrayed()
 			return
 		}
 		c.segmentReset()
@@ -121,7 +122,7 @@ func (c *Conn) segmentSynchronised(now clock.Time, s *Segment) {
 		if fault.On("syn-not-challenged") {
 			return
 		}
-		if c.state == api.StateSynReceived && c.passive {
+		if c.state == api.StateSynReceived && c.passive && !c.pending() {
 			c.drop(api.DropSyn)
 			c.end(api.ErrReset) // back to LISTEN
 			return
@@ -142,7 +143,7 @@ func (c *Conn) segmentSynchronised(now clock.Time, s *Segment) {
 	if fault.On("ack-of-unsent-taken") && ack > c.sndNxt {
 		ack = c.sndNxt
 	}
-	if c.state == api.StateSynReceived {
+	if c.state == api.StateSynReceived || c.pending() {
 		if !c.segmentSynReceivedAck(now, s, seq, ack) {
 			return
 		}
