@@ -76,11 +76,16 @@ func (e drillEngine) New(env *drill.Env) (*drill.Host, error) {
 		Somaxconn:   s.Somaxconn,
 		Keepalive:   drillKeepalive(s),
 		Init:        s.KeepaliveInit,
+
+		FastOpen:     drillFastOpen{stack},
+		FastOpenBits: s.FastOpen,
 	})
 	made := *s
 	return &drill.Host{
 		Process: proc,
 		Query:   drillQuery(stack),
+
+		FastOpenCookie: fastOpenCookie(s),
 		Configure: func(s *settings.Settings) error {
 			if s.Congestion != made.Congestion {
 				return sock.Unsupported{Feature: "another default of congestion control while connections are open"}
@@ -90,6 +95,7 @@ func (e drillEngine) New(env *drill.Env) (*drill.Host, error) {
 				return err
 			}
 			stack.SetParams(p)
+			proc.SetFastOpen(s.FastOpen)
 			return nil
 		},
 		Close: func(ctx context.Context) {
@@ -138,6 +144,7 @@ func drillParams(s *settings.Settings) (tcp.Params, error) {
 		NoWindowScale:     !s.WindowScale,
 		NoRACK:            !s.RACK,
 		Autotune:          drillAutotune(s),
+		FastOpen:          fastOpenParams(s),
 		Like: &tcp.Emulation{
 			NoAckLimit:      s.Profile == settings.Linux,
 			BSDOptions:      s.Profile == settings.FreeBSD,

@@ -35,6 +35,11 @@ type Config struct {
 	// Keepalive are the defaults of TCP_KEEPIDLE and the rest; zero: 2 h, 75 s, 9.
 	Keepalive api.KeepaliveConfig
 
+	// FastOpen, if not nil, is what the stack can do of TCP Fast Open, and FastOpenBits
+	// the value of net.ipv4.tcp_fastopen.
+	FastOpen     FastOpen
+	FastOpenBits int64
+
 	// Init, if not 0, is how long a connect may take (FreeBSD's keepinit).
 	Init time.Duration
 }

@@ -31,7 +31,7 @@ func (p *Proc) Send(ctx context.Context, fd int, m *Message, flags int) (int, er
 	for _, f := range []struct {
 		flag int
 		name string
-	}{{MsgFastOpen, "TCP Fast Open (MSG_FASTOPEN)"}, {MsgZeroCopy, "MSG_ZEROCOPY"}, {MsgEOR, "MSG_EOR"}} {
+	}{{MsgZeroCopy, "MSG_ZEROCOPY"}, {MsgEOR, "MSG_EOR"}} {
 		if flags&f.flag != 0 {
 			return -1, Unsupported{f.name}
 		}
@@ -48,9 +48,22 @@ func (p *Proc) Send(ctx context.Context, fd int, m *Message, flags int) (int, er
 	p.mu.Lock()
 	nonblock := s.nonblock || flags&MsgDontWait != 0
 	timeout := s.opt.timeout(SoSndTimeo)
+	fast := flags&MsgFastOpen != 0 || s.deferred
 	p.mu.Unlock()
 
 	sent := 0
+	if fast {
+		n, done, err := s.fastSend(ctx, m.Name, data, nonblock)
+		switch {
+		case err != nil:
+			return -1, err
+		case done:
+			return n, nil
+		}
+		if sent = n; sent == len(data) {
+			return sent, nil
+		}
+	}
 	var result error
 	try := func() bool {
 		if s.dialling {
@@ -110,7 +123,7 @@ func (s *socket) writeError() error {
 		return EPIPE
 	}
 	switch s.flow.Info().State {
-	case api.StateEstablished, api.StateCloseWait:
+	case api.StateEstablished, api.StateCloseWait, api.StateSynReceived: // the last with Fast Open
 		return nil
 	}
 	return EPIPE
@@ -288,7 +301,7 @@ func (p *Proc) Close(ctx context.Context, fd int) error {
 		p.mu.Unlock()
 		return nil
 	}
-	s.closed = true
+	s.closed, s.deferred = true, false
 	if s.bound {
 		p.ports[s.local.Port()]--
 	}
