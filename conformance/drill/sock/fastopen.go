@@ -162,11 +162,18 @@ func (s *socket) fastSend(ctx context.Context, to netip.AddrPort, data []byte, n
 		p.mu.Unlock()
 		return 0, true, err
 	}
+	const most = 64 << 10 // of what is queued before the handshake
 	noCookie := s.fastOption(TCPFastOpenNoCookie) != 0
 	cfg := s.flowConfig()
 	room, ok := fast.Room(s.dst, &cfg, noCookie)
 	if ok {
 		n = int(min(int64(len(data)), room))
+	}
+	if !nonblock { // who waits leaves the rest to follow the handshake
+		n = min(len(data), most)
+		if s.opt.sndBuf > 0 {
+			n = min(n, max(int(s.opt.sndBuf), int(room)))
+		}
 	}
 	first := data[:n]
 	s.deferred = false

@@ -104,6 +104,10 @@ func infoOptions(i *api.Info) (v int64) {
 
 func (s *socket) linuxInfo() []infoField {
 	i := s.info()
+	opts := infoOptions(&i)
+	if s.fast { // TCPI_OPT_TFO_CHILD
+		opts |= 128
+	}
 	now := s.p.cfg.Clock.Wall(s.p.cfg.Clock.Now())
 	mss := max(i.SendMSS, 1)
 	cwnd, ssthresh := max(i.Cwnd/mss, 1), int64(infiniteSsthresh)
@@ -138,7 +142,7 @@ func (s *socket) linuxInfo() []infoField {
 		{"tcpi_retransmits", 1, int64(i.Retries)},
 		{"tcpi_probes", 1, int64(i.KeepaliveProbes)},
 		{"tcpi_backoff", 1, backoff},
-		{"tcpi_options", 1, infoOptions(&i)},
+		{"tcpi_options", 1, opts},
 		{"tcpi_snd_wscale", 0, snd},
 		{"tcpi_rcv_wscale", 0, rcv},
 		{"", 1, snd | rcv<<4},

@@ -25,6 +25,7 @@ type socket struct {
 	dst      netip.AddrPort // of connect
 	dialling bool
 	deferred bool                    // connected by the first write (TCP_FASTOPEN_CONNECT)
+	fast     bool                    // accepted by Fast Open
 	fresh    bool                    // connected without connect having told so
 	failed   bool                    // a connect has failed
 	cancel   context.CancelCauseFunc // of the dial
@@ -276,6 +277,9 @@ func (p *Proc) Accept(ctx context.Context, fd, flags int) (int, netip.AddrPort, 
 	p.mu.Lock()
 	n := &socket{p: p, domain: s.domain, protocol: s.protocol, nonblock: flags&SockNonblock != 0, bound: true,
 		flow: a.flow, local: a.flow.Src(), dst: a.flow.Dst(), mark: -1, oob: -1}
+	if i := a.flow.Info(); i.FastOpen == "accepted" || i.State == api.StateSynReceived {
+		n.fast = true
+	}
 	n.opt = s.opt.clone()
 	newFD := p.alloc(n)
 	peer := n.remap(a.flow.Dst())
@@ -299,7 +303,7 @@ func (p *Proc) Connect(ctx context.Context, fd int, addr netip.AddrPort) error {
 		}
 		return err
 	}
-	if s.dialling { // a second connect
+	if s.dialling || s.deferred && !s.nonblock { // a second connect
 		nonblock := s.nonblock
 		p.mu.Unlock()
 		if nonblock {
@@ -331,6 +335,8 @@ func (p *Proc) Connect(ctx context.Context, fd int, addr netip.AddrPort) error {
 
 func (s *socket) mayConnect(addr netip.AddrPort) error {
 	switch {
+	case s.deferred && !s.nonblock: // it waits for the write
+		return nil
 	case s.listener != nil, s.deferred:
 		return EISCONN
 	case s.flow != nil && s.fresh:
@@ -408,7 +414,7 @@ func (s *socket) waitConnected(ctx context.Context) error {
 	timeout = s.opt.timeout(SoSndTimeo)
 	p.mu.Unlock()
 	err := p.wait(ctx, timeout, func() bool {
-		if s.dialling {
+		if s.dialling || s.deferred {
 			return false
 		}
 		if s.flow != nil {

@@ -80,7 +80,7 @@ func (c *Conn) segmentInfo(i *api.Info) {
 	i.SackedSegments += int64(c.segmentsIn(c.renoSacked))
 	if c.state == api.StateSynSent || c.state == api.StateSynReceived {
 		i.Retries = int(c.synRexmits)
-		if i.UnackedSegments = int64(len(c.sb.live())); c.sndNxt > c.iss { // no MSS is known yet
+		if i.UnackedSegments = int64(len(c.sb.live())); c.sndNxt > c.iss && !c.pending() { // no MSS is known yet
 			i.UnackedSegments++
 		}
 	} else {
