@@ -230,6 +230,9 @@ func (e *entry) due(h *Host, now clock.Time) {
 // stack is at its limits. Other errors are those of Resolve and Route. cfg may be
 // nil.
 func (h *Host) Dial(now clock.Time, local, remote netip.AddrPort, cfg *api.FlowConfig, user any) (*tcp.Conn, error) {
+	if fault.On("fast-open-unasked") {
+		return h.DialFast(now, local, remote, cfg, user, false)
+	}
 	return h.dial(now, local, remote, cfg, user, nil)
 }
 

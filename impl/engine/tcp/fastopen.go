@@ -168,7 +168,7 @@ func (c *Conn) synFast(now clock.Time, out *Out) {
 	if fault.On("fast-open-beyond-mss") {
 		n = min(int64(c.sq.end-c.iss-1), int64(c.pathMTU)-c.fixedHeaders()-synRoom)
 	}
-	if n <= 0 {
+	if n <= 0 || fault.On("fast-open-never") {
 		return
 	}
 	f.data = true
@@ -230,8 +230,8 @@ func (c *Conn) fastSynAnswered(now clock.Time, h *wire.TCP, ack uint64) {
 	if fo := &h.Options.FastOpen; fo.Present && fo.Cookie.Len > 0 && f.offered { // else nobody has asked for it
 		o.Cookie, o.Experimental = fo.Cookie, fo.Experimental
 	}
-	if fault.On("fast-open-cookie-not-kept") {
-		o.Cookie = wire.Cookie{}
+	if fault.On("fast-open-cookie-not-kept") && f.dial.Cookie.Len > 0 {
+		o.Cookie = f.dial.Cookie
 	}
 	switch none := o.Cookie.Len == 0; {
 	case f.data && taken:
@@ -365,6 +365,9 @@ func NewFastOpen(now clock.Time, cfg *Config, syn *Segment, fresh wire.FastOpenO
 	c.sndEdge = c.sndUna + uint64(data.TCP.Window)
 	c.sndWl2 = c.sndUna
 	c.startCongestionControl(now)
+	if fault.On("fast-open-window-unbounded") {
+		c.cwnd = 1 << 20
+	}
 	if over := data.Len - min(c.receiveLimit(), 65535); over > 0 {
 		c.trimBack(&data, over)
 	}

@@ -224,8 +224,11 @@ func (c *Conn) pollSyn(now clock.Time, out *Out) {
 	switch {
 	case c.state == api.StateSynSent:
 		c.synFast(now, out)
-	case c.pending() && first: // and not again: section 4.2.2 of RFC 7413
+	case c.pending() && (first || fault.On("fast-open-synack-with-option")): // and not again: section 4.2.2 of RFC 7413
 		o.FastOpen = c.fast.option
+		if fault.Built && !first {
+			o.FastOpen.Present = true
+		}
 	}
 	if !c.tm.armed(tmRetransmit) {
 		c.tm[tmRetransmit] = now.Add(c.currentRTO())

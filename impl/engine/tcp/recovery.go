@@ -598,6 +598,9 @@ func (c *Conn) onRetransmitTimeout(now clock.Time) {
 	switch c.state {
 	case api.StateSynSent, api.StateSynReceived:
 		c.onSynTimeout(now)
+		if fault.On("fast-open-data-before-ack") && c.pending() {
+			c.sb.loseAll(false)
+		}
 		return
 	}
 	if c.pending() {
