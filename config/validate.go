@@ -351,6 +351,7 @@ func (v *validator) services() {
 			{"listen", s.Listen != Endpoint{}, s.Handler != "forward", true},
 			{"from", s.From.IsValid(), s.Handler == "forward" && !transparent, true},
 			{"to", s.To.IsValid(), s.Handler == "forward" && !transparent || s.Handler == "proxy", true},
+			{"fast_open", s.FastOpen != 0, s.Handler != "forward", false},
 			{"root", s.Root != "", s.Handler == "http", false},
 			{"upload", v.given(path + ".upload"), s.Handler == "http", false},
 		} {
