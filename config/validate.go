@@ -370,6 +370,9 @@ func (v *validator) services() {
 				v.fail(path+"."+k.name, key+"."+k.name, "the handler %s does not take it", s.Handler)
 			}
 		}
+		if s.FastOpen > 0 && st != nil && st.Backend != "kernel" && !st.TCP.FastOpen.Server {
+			v.fail(path+".fast_open", key+".fast_open", "needs tcp.fast_open.server: true of the stack %s", s.Stack)
+		}
 		if s.Upload && s.Root == "" {
 			v.fail(path+".upload", key+".upload", "needs a root to store files under")
 		}

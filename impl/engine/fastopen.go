@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"net/netip"
+	"sync"
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/clock"
@@ -29,6 +30,20 @@ func (d *fastDial) write(now clock.Time, c *tcp.Conn) error {
 	}
 	d.bs = nil
 	return nil
+}
+
+// fastOpenMemory is what the shards of a stack know about servers.
+type fastOpenMemory struct {
+	mu      sync.Mutex
+	servers host.FastOpenServers
+}
+
+// Use implements host.FastOpenMemory. It is called with a shard's lock held, and takes
+// no other.
+func (m *fastOpenMemory) Use(f func(*host.FastOpenServers)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f(&m.servers)
 }
 
 // DialFast implements api.FastDialer.

@@ -95,7 +95,7 @@ func New(cfg Config) (*Stack, error) {
 		}
 		s.link, s.ether = e, e
 	}
-	servers := new(host.FastOpenServers)
+	servers := new(fastOpenMemory)
 	for i := range cfg.Shards {
 		sh, err := newShard(s, &host.Config{
 			Params:      cfg.Params,

@@ -2,7 +2,6 @@ package host
 
 import (
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,50 +27,56 @@ type FastOpen struct {
 
 // fastListener is what a listener has of Fast Open.
 type fastListener struct {
-	config atomic.Pointer[FastOpen]
-
-	mu      sync.Mutex
-	pending int
-	resets  []clock.Time // when those became free that a reset has ended
+	config  atomic.Pointer[FastOpen]
+	pending atomic.Int64
 }
 
 // SetFastOpen changes how l takes part in Fast Open. It may be called at any time.
 func (l *Listener) SetFastOpen(f FastOpen) { l.fast.config.Store(&f) }
 
 // FastPending returns how many places of Pending are taken.
-func (l *Listener) FastPending() int {
-	l.fast.mu.Lock()
-	defer l.fast.mu.Unlock()
-	return l.fast.pending
-}
+func (l *Listener) FastPending() int64 { return l.fast.pending.Load() }
 
 // resetHold is for how long a connection that a reset has ended still takes a place.
 // Section 5.1: who forges addresses makes their owners send resets, and could go on
 // without a bound if those made room.
 const resetHold = 60 * time.Second
 
-func (f *fastListener) take(now clock.Time, limit int) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for len(f.resets) > 0 && f.resets[0] <= now {
-		f.resets = f.resets[1:]
-		f.pending--
-	}
-	if f.pending >= limit && !fault.On("fast-open-unbounded") {
-		return false
-	}
-	f.pending++
-	return true
+// fastResets are the places that will be free when resetHold is over, in that order.
+type fastResets struct {
+	timer timer
+	held  fifo[fastReset]
 }
 
-func (f *fastListener) free(now clock.Time, reset bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if reset && !fault.On("fast-open-reset-frees") {
-		f.resets = append(f.resets, now.Add(resetHold))
+type fastReset struct {
+	at       clock.Time
+	listener *Listener
+}
+
+// due implements timed.
+func (f *fastResets) due(h *Host, now clock.Time) {
+	for f.held.len() > 0 {
+		if at := f.held.s[f.held.head].at; at > now {
+			h.arm(&f.timer, at)
+			return
+		}
+		f.held.pop().listener.fast.pending.Add(-1)
+	}
+}
+
+// freeFast gives a place of l back.
+func (h *Host) freeFast(now clock.Time, l *Listener, reset bool) {
+	if !reset || fault.On("fast-open-reset-frees") {
+		l.fast.pending.Add(-1)
 		return
 	}
-	f.pending--
+	f := &h.fastResets
+	r := fastReset{now.Add(resetHold), l}
+	if f.held.len() == 0 {
+		f.timer = timer{owner: f, index: -1}
+		h.arm(&f.timer, r.at)
+	}
+	f.held.push(r)
 }
 
 // keyLife is how long a key makes new cookies that follows from the stack's secret. Those
@@ -134,11 +139,15 @@ func (h *Host) fastOpen(now clock.Time, l *listening, w *timeWait, id *identity,
 			fresh.Present = !fault.On("fast-open-cookie-not-given")
 		}
 	}
-	if !l.fast.take(now, f.Pending) {
+	limit := int64(f.Pending)
+	if fault.On("fast-open-unbounded") {
+		limit = 1 << 40
+	}
+	if !take(&l.fast.pending, 1, limit, 0) {
 		return wire.FastOpenOption{}, false // section 4.2.2, (2): the plain handshake
 	}
 	if !valid || !h.takePlaces(l) {
-		l.fast.free(now, false)
+		l.fast.pending.Add(-1)
 		return fresh, false
 	}
 	if w != nil {
@@ -150,7 +159,7 @@ func (h *Host) fastOpen(now clock.Time, l *listening, w *timeWait, id *identity,
 	if err != nil { // a factory that has changed its mind
 		l.unfinished.Add(-1)
 		h.budget.flows.Add(-1)
-		l.fast.free(now, false)
+		l.fast.pending.Add(-1)
 		return fresh, false
 	}
 	h.counters.SegmentsIn-- // the connection counts it again
@@ -166,10 +175,10 @@ func (h *Host) fastOpen(now clock.Time, l *listening, w *timeWait, id *identity,
 func (h *Host) settleFast(now clock.Time, e *entry) {
 	if e.fast && !e.conn.FastOpening() {
 		e.fast = false
-		e.listener.fast.free(now, e.conn.CloseReason() == api.ErrReset)
+		h.freeFast(now, e.listener.Listener, e.conn.CloseReason() == api.ErrReset)
 	}
 	if o, ok := e.conn.TakeFastOpen(); ok {
-		h.cfg.Servers.learn(now, &h.params.FastOpen, e.conn.Local(), e.conn.Remote(), &o)
+		h.cfg.Servers.Use(func(f *FastOpenServers) { f.learn(now, &h.params.FastOpen, e.conn.Local(), e.conn.Remote(), &o) })
 		if o.Established && e.conn.FastOpenStatus() == tcp.FastOpenAccepted {
 			h.stats.FastOpened++
 		}
@@ -178,10 +187,15 @@ func (h *Host) settleFast(now clock.Time, e *entry) {
 
 // ---- client ----
 
-// FastOpenServers is what is known about the servers that were dialled with Fast Open.
-// One value is shared by the Hosts of a stack.
+// A FastOpenMemory lets a Host use what is known about servers. That of a stack is shared
+// by its Hosts, and sees to it that they use it one at a time.
+type FastOpenMemory interface {
+	Use(f func(*FastOpenServers))
+}
+
+// FastOpenServers is what is known about the servers that were dialled with Fast Open. It is
+// not safe for concurrent use.
 type FastOpenServers struct {
-	mu     sync.Mutex
 	known  map[addrPair]serverCookie
 	quiet  map[portPath]clock.Time // until when a path is left alone
 	order  []addrPair              // as they were learnt; may have some that are forgotten, or twice
@@ -215,10 +229,17 @@ const (
 	maxPauses    = 6 // doublings
 )
 
+// Use implements FastOpenMemory, for who is alone.
+func (f *FastOpenServers) Use(do func(*FastOpenServers)) { do(f) }
+
+// fastDial returns what a connection is to do that is opened with data.
+func (h *Host) fastDial(now clock.Time, local, remote netip.AddrPort, noCookie bool) (d tcp.FastOpenDial) {
+	h.cfg.Servers.Use(func(f *FastOpenServers) { d = f.dial(now, &h.params.FastOpen, local, remote, noCookie) })
+	return d
+}
+
 // dial returns what a connection is to do that is opened with data.
 func (f *FastOpenServers) dial(now clock.Time, p *tcp.FastOpenParams, local, remote netip.AddrPort, noCookie bool) (d tcp.FastOpenDial) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	pair := addrPair{local.Addr(), remote.Addr()}
 	k := f.known[pair]
 	d.MSS, d.Cookie, d.Experimental = k.mss, k.cookie, k.experimental
@@ -233,8 +254,6 @@ func (f *FastOpenServers) dial(now clock.Time, p *tcp.FastOpenParams, local, rem
 
 // learn takes in what has become of Fast Open to remote.
 func (f *FastOpenServers) learn(now clock.Time, p *tcp.FastOpenParams, local, remote netip.AddrPort, o *tcp.FastOpenOutcome) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	pair := addrPair{local.Addr(), remote.Addr()}
 	if o.Established {
 		k, had := f.known[pair]
@@ -307,7 +326,7 @@ func (h *Host) SynData(now clock.Time, local netip.Addr, remote netip.AddrPort, 
 	if err != nil {
 		return 0, false
 	}
-	d := h.cfg.Servers.dial(now, &h.params.FastOpen, netip.AddrPortFrom(src, 0), remote, noCookie)
+	d := h.fastDial(now, netip.AddrPortFrom(src, 0), remote, noCookie)
 	if d.Off || d.Cookie.Len == 0 && !d.NoOption {
 		return 0, false
 	}

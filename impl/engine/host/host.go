@@ -71,7 +71,7 @@ type Config struct {
 
 	// Servers is what is known about those that may support Fast Open; nil: each
 	// Host finds out for itself.
-	Servers *FastOpenServers
+	Servers FastOpenMemory
 
 	// MinPathMTU is the least IPv4 path MTU that an ICMP error can cause, 68 or
 	// more; 0: 552. What needs less is fragmented on the way.
@@ -112,6 +112,8 @@ type Host struct {
 	timeWait      lookup[timeWait]
 	timeWaitFirst *timeWait // oldest
 	timeWaitLast  *timeWait
+
+	fastResets fastResets
 
 	timers timerHeap
 	armed  uint32 // timers ever put into the heap, to order those due at one instant

@@ -284,7 +284,7 @@ func (h *Host) dial(now clock.Time, local, remote netip.AddrPort, cfg *api.FlowC
 	c, e := h.config(now, local, remote, &id, &flow, h.sharingOf(&flow))
 	c.User = user
 	if fast != nil {
-		*fast = h.cfg.Servers.dial(now, &h.params.FastOpen, local, remote, fast.NoOption)
+		*fast = h.fastDial(now, local, remote, fast.NoOption)
 		c.FastOpen = fast
 	}
 	conn, err := tcp.NewActive(now, c)
