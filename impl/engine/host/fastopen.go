@@ -178,10 +178,15 @@ func (h *Host) settleFast(now clock.Time, e *entry) {
 		h.freeFast(now, e.listener.Listener, e.conn.CloseReason() == api.ErrReset)
 	}
 	if o, ok := e.conn.TakeFastOpen(); ok {
-		h.cfg.Servers.Use(func(f *FastOpenServers) { f.learn(now, &h.params.FastOpen, e.conn.Local(), e.conn.Remote(), &o) })
-		if o.Established && e.conn.FastOpenStatus() == tcp.FastOpenAccepted {
-			h.stats.FastOpened++
-		}
+		h.learnFastOpen(now, e.conn, o)
+	}
+}
+
+// learnFastOpen is apart from settleFast because its o is on the heap.
+func (h *Host) learnFastOpen(now clock.Time, c *tcp.Conn, o tcp.FastOpenOutcome) {
+	h.cfg.Servers.Use(func(f *FastOpenServers) { f.learn(now, &h.params.FastOpen, c.Local(), c.Remote(), &o) })
+	if o.Established && c.FastOpenStatus() == tcp.FastOpenAccepted {
+		h.stats.FastOpened++
 	}
 }
 
