@@ -68,6 +68,12 @@ type Info struct {
 	AckDelay                               time.Duration
 	ECNSeen                                bool // a packet of the peer's was marked as capable of ECN
 
+	// FastOpen is what has become of TCP Fast Open (RFC 7413): "" if it was not used;
+	// "accepted" if data travelled with the SYN and were taken; where we were to send
+	// some, "no-cookie", "not-acknowledged", "retransmitted" (the SYN was lost), or "tried"
+	// while the SYN is under way.
+	FastOpen string
+
 	UrgentPending   int64 // bytes up to the end of urgent data, 0 if none
 	KeepaliveProbes int   // unanswered now
 	SoftError       error // last error that did not end the flow, or nil

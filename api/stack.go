@@ -65,6 +65,36 @@ type ListenConfig struct {
 	// cannot take more memory than that. What becomes of SYNs beyond is the
 	// stack's business; the userspace engine answers them with SYN cookies.
 	HalfOpen int
+
+	// FastOpen, if not 0, lets peers that have a cookie of the stack's send data with
+	// their SYN (TCP Fast Open, RFC 7413), where the stack's configuration allows that too:
+	// the handler is then called before the handshake is complete, and may read and
+	// answer. It bounds how many such connections wait for the end of their handshake;
+	// beyond, the data wait as ever.
+	//
+	// The network can repeat a SYN, and its data with it, so that the handler may be
+	// called for the same request twice (section 6.1). It is for services to which
+	// that does no harm.
+	FastOpen int
+}
+
+// FastDialer is implemented by stacks that can send data with the SYN (TCP Fast Open,
+// RFC 7413).
+type FastDialer interface {
+	// DialFast is Dial followed by Writev of bs, as one: it takes bs over, whatever it
+	// returns. If the stack's configuration allows it and the server has given it a
+	// cookie before, as much of bs as fits goes with the SYN, and what the server
+	// answers may be there a round trip sooner. Otherwise, or if the server does not take
+	// the data, they follow the handshake, and the SYN asks for a cookie for the
+	// next time. Without bs it does no more than ask.
+	//
+	// What goes with a SYN may arrive twice: the network can repeat the SYN, and a server
+	// that has closed the first connection takes it for a new one (section 6.1). Do
+	// not put into bs what must not be done twice.
+	//
+	// It returns when the handshake is complete, and fails as Dial does; with
+	// ErrNoMemory also where there is no room for bs.
+	DialFast(ctx context.Context, dst netip.AddrPort, cfg *FlowConfig, bs ...*Buffer) (Flow, error)
 }
 
 // Observer has hooks that a stack calls when something happens. Nil fields

@@ -204,6 +204,7 @@ func (s *Stack) params() tcp.Params {
 		ECN:               ecnPolicies[s.TCP.ECN],
 		SynCookies:        cookiePolicies[s.TCP.SynCookies],
 		Autotune:          s.Buffers.Autotune,
+		FastOpen:          tcp.FastOpenParams{Client: s.TCP.FastOpen.Client, Server: s.TCP.FastOpen.Server},
 	}
 }
 

@@ -194,15 +194,22 @@ type Timers struct {
 
 // TCP has the features of TCP.
 type TCP struct {
-	SACK          bool   `mapstructure:"sack" default:"true" doc:"Selective acknowledgements (RFC 2018)."`
-	Timestamps    bool   `mapstructure:"timestamps" default:"true" doc:"Timestamps (RFC 7323)."`
-	WindowScale   bool   `mapstructure:"window_scale" default:"true" doc:"Window scaling (RFC 7323)."`
-	ECN           string `mapstructure:"ecn" default:"passive" oneof:"off|passive|on" doc:"Explicit congestion notification (RFC 3168): passive where the peer asks for it, on to ask for it too. A congestion controller that needs it asks for it, unless this is off."`
-	SynCookies    string `mapstructure:"syn_cookies" default:"overflow" oneof:"never|overflow|always" doc:"Answer SYNs by cookies, without remembering them (RFC 4987): overflow where the SYN queue is full. With never the oldest half-open connection makes room instead."`
-	InitialWindow Size   `mapstructure:"initial_window" min:"64B" max:"1MiB" doc:"Initial congestion window; by default that of RFC 6928."`
-	MaxWindow     Size   `mapstructure:"max_window" min:"1KiB" max:"1GiB" doc:"Greatest congestion window."`
-	MinMSS        int    `mapstructure:"min_mss" min:"1" max:"536" doc:"Smallest MSS that a peer may announce."`
-	OrphanRetries int    `mapstructure:"orphan_retries" min:"1" max:"30" doc:"Retransmissions for a flow that nobody holds."`
+	SACK          bool     `mapstructure:"sack" default:"true" doc:"Selective acknowledgements (RFC 2018)."`
+	Timestamps    bool     `mapstructure:"timestamps" default:"true" doc:"Timestamps (RFC 7323)."`
+	WindowScale   bool     `mapstructure:"window_scale" default:"true" doc:"Window scaling (RFC 7323)."`
+	ECN           string   `mapstructure:"ecn" default:"passive" oneof:"off|passive|on" doc:"Explicit congestion notification (RFC 3168): passive where the peer asks for it, on to ask for it too. A congestion controller that needs it asks for it, unless this is off."`
+	SynCookies    string   `mapstructure:"syn_cookies" default:"overflow" oneof:"never|overflow|always" doc:"Answer SYNs by cookies, without remembering them (RFC 4987): overflow where the SYN queue is full. With never the oldest half-open connection makes room instead."`
+	FastOpen      FastOpen `mapstructure:"fast_open" doc:"TCP Fast Open (RFC 7413): data travel with the SYN. The network can repeat them, so applications have to ask for it too, and must not mind."`
+	InitialWindow Size     `mapstructure:"initial_window" min:"64B" max:"1MiB" doc:"Initial congestion window; by default that of RFC 6928."`
+	MaxWindow     Size     `mapstructure:"max_window" min:"1KiB" max:"1GiB" doc:"Greatest congestion window."`
+	MinMSS        int      `mapstructure:"min_mss" min:"1" max:"536" doc:"Smallest MSS that a peer may announce."`
+	OrphanRetries int      `mapstructure:"orphan_retries" min:"1" max:"30" doc:"Retransmissions for a flow that nobody holds."`
+}
+
+// FastOpen says where Fast Open may be used.
+type FastOpen struct {
+	Client bool `mapstructure:"client" default:"false" doc:"What a program dials with data (DialFast) may send them with the SYN, to servers that have given a cookie."`
+	Server bool `mapstructure:"server" default:"false" doc:"Listeners that ask for it, as services by their key fast_open, may take data from SYNs."`
 }
 
 // Cubic has the options of the congestion controller CUBIC (RFC 9438).
@@ -225,6 +232,7 @@ type Service struct {
 	Handler     string   `mapstructure:"handler" required:"true" oneof:"echo|discard|chargen|http|proxy|forward" doc:"echo, discard, chargen: RFC 862, 863, 864; http: files, or a status page; proxy: from the stack to an address of the host's network; forward: from an address of the host through the stack (from, to), or from the stack to wherever the connection was going (prefixes)."`
 	Listen      Endpoint `mapstructure:"listen" doc:"Port in the stack, or one of its addresses and a port. For every handler but forward."`
 	Connections int      `mapstructure:"connections" default:"1024" min:"1" max:"1000000" doc:"Most connections at once; more have to wait."`
+	FastOpen    int      `mapstructure:"fast_open" default:"0" min:"0" max:"65536" doc:"Connections that may be opened by a SYN with data (TCP Fast Open) and wait for the end of their handshake; 0 for none. The stack has to allow it by tcp.fast_open.server. A request may then come twice."`
 	Root        string   `mapstructure:"root" doc:"Directory that http serves, from the working directory of the daemon if it is relative. Without it http serves the built-in status page."`
 	Upload      bool     `mapstructure:"upload" default:"false" doc:"Let http store files under root, by PUT or POST. The directory is made if it does not exist."`
 	To          AddrPort `mapstructure:"to" default:"off" doc:"Where proxy (in the host's network) or forward (in the stack's) leads."`

@@ -124,6 +124,7 @@ func (s *System) newService(c *Service) *builtService {
 		Address:     c.Listen.Addr,
 		Port:        c.Listen.Port,
 		Connections: c.Connections,
+		FastOpen:    c.FastOpen,
 		Logger:      s.log,
 	}
 	var v service.Service

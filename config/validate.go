@@ -351,6 +351,7 @@ func (v *validator) services() {
 			{"listen", s.Listen != Endpoint{}, s.Handler != "forward", true},
 			{"from", s.From.IsValid(), s.Handler == "forward" && !transparent, true},
 			{"to", s.To.IsValid(), s.Handler == "forward" && !transparent || s.Handler == "proxy", true},
+			{"fast_open", s.FastOpen != 0, s.Handler != "forward", false},
 			{"root", s.Root != "", s.Handler == "http", false},
 			{"upload", v.given(path + ".upload"), s.Handler == "http", false},
 		} {
@@ -368,6 +369,9 @@ func (v *validator) services() {
 				}
 				v.fail(path+"."+k.name, key+"."+k.name, "the handler %s does not take it", s.Handler)
 			}
+		}
+		if s.FastOpen > 0 && st != nil && st.Backend != "kernel" && !st.TCP.FastOpen.Server {
+			v.fail(path+".fast_open", key+".fast_open", "needs tcp.fast_open.server: true of the stack %s", s.Stack)
 		}
 		if s.Upload && s.Root == "" {
 			v.fail(path+".upload", key+".upload", "needs a root to store files under")

@@ -83,7 +83,7 @@ func groups() [][]Case {
 		timerCases, recoveryCases, sackCases, timestampCases,
 		closingCases, keepaliveWireCases, urgentCases, isnCases, ipCases, dropCases, icmpCases,
 		headerCases, openingCases, reportCases, flowCases, leftoverCases,
-		ecnCases, selectiveCases, congestionCases, rackCases, windowLawCases, clockCases, scaleCases, blindMoreCases, pathCases,
+		ecnCases, selectiveCases, congestionCases, rackCases, windowLawCases, clockCases, scaleCases, blindMoreCases, pathCases, fastOpenCases,
 		strictCases, strictIPCases, strictAPICases,
 	}
 }

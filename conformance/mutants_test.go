@@ -82,6 +82,7 @@ func (t mutantTarget) New(env *Env) (api.Stack, error) {
 	if e.AskECN {
 		p.ECN = tcp.ECNOn
 	}
+	p.FastOpen.Client, p.FastOpen.Server = e.FastOpen, e.FastOpen
 	if t.m.tcp != nil {
 		t.m.tcp(&p)
 	}

@@ -66,8 +66,8 @@ func (o *oracle) packet(raw []byte) {
 	if s.optionTrouble != "" {
 		bad("malformed or unknown option: %s", s.optionTrouble)
 	}
-	// RFC 9293, section 3.2, MUST-65, and RFC 7323, section 2.2; RFC 2018, section 2.
-	if s.Flags&SYN == 0 && (s.HasMSS || s.HasScale || s.SACKPermitted) {
+	// RFC 9293, section 3.2, MUST-65, and RFC 7323, section 2.2; RFC 2018, section 2; RFC 7413, section 4.1.1.
+	if s.Flags&SYN == 0 && (s.HasMSS || s.HasScale || s.SACKPermitted || s.HasFastOpen) {
 		bad("option of a SYN on a segment that is none")
 	}
 	// RFC 7323, section 2.3.

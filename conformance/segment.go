@@ -62,6 +62,8 @@ type Segment struct {
 	HasTimestamps    bool
 	TSval, TSecr     uint32
 	SACK             []Range
+	HasFastOpen      bool   // RFC 7413
+	FastOpen         []byte // the cookie
 	Options          []byte // raw, padding included
 	Payload          []byte
 	PacketLen        int
@@ -183,6 +185,8 @@ func decode(raw []byte) *Segment {
 			for ; len(d) >= 8; d = d[8:] {
 				s.SACK = append(s.SACK, Range{binary.BigEndian.Uint32(d), binary.BigEndian.Uint32(d[4:])})
 			}
+		case o.OptionType == kindFastOpen && (len(d) == 0 || len(d) >= 4 && len(d) <= 16 && len(d)%2 == 0):
+			s.HasFastOpen, s.FastOpen = true, bytes.Clone(d)
 		case o.OptionType == layers.TCPOptionKindNop || o.OptionType == layers.TCPOptionKindEndList:
 		default:
 			s.optionTrouble = fmt.Sprintf("option kind %d with %d bytes of data", o.OptionType, len(d))
@@ -272,6 +276,8 @@ func must(err error) {
 }
 
 // Raw TCP options, for Opt.
+const kindFastOpen = 34
+
 func optMSS(n uint16) []byte   { return []byte{2, 4, byte(n >> 8), byte(n)} }
 func optScale(n uint8) []byte  { return []byte{3, 3, n, 1} }
 func optSACKPermitted() []byte { return []byte{4, 2, 1, 1} }

@@ -96,14 +96,16 @@ const (
 	PRR
 	// FRTO: RFC 5682, or another way to undo a spurious timeout.
 	FRTO
+	// FastOpen: RFC 7413; the stack implements api.FastDialer.
+	FastOpen
 )
 
 // All is every capability.
-const All = FRTO<<1 - 1
+const All = FastOpen<<1 - 1
 
 var capabilityNames = []string{"virtual-time", "wire", "keepalive-options", "custom-keepalive", "urgent",
 	"initial-sequence", "bounds", "accounting", "readiness", "flow-info", "observing", "orphaning",
-	"window-scale", "timestamps", "sack", "dsack", "ecn", "loss-based", "cubic", "rack", "prr", "f-rto"}
+	"window-scale", "timestamps", "sack", "dsack", "ecn", "loss-based", "cubic", "rack", "prr", "f-rto", "fast-open"}
 
 // String lists the capabilities' names.
 func (c Capability) String() string {
@@ -126,6 +128,7 @@ type Env struct {
 	Flow      api.FlowConfig
 	Limits    Limits
 	AskECN    bool // dials ask for ECN; of targets with the capability ECN
+	FastOpen  bool // data may go with SYNs both ways; of targets with the capability FastOpen
 
 	// ISN, if not nil, chooses initial sequence numbers.
 	ISN func(local, remote netip.AddrPort, now clock.Time) uint32

@@ -28,6 +28,7 @@ type Config struct {
 	Address     netip.Addr // of the stack to listen on; zero means all
 	Port        uint16     // to listen on; 0 picks one
 	Connections int        // most at once
+	FastOpen    int        // as api.ListenConfig has it
 	Logger      *slog.Logger
 }
 
@@ -104,7 +105,7 @@ func (s *base) listensOn(a string) { s.listen.Store(&a) }
 // listenConfig returns the options of the service's listener. The backlog is
 // that of handlers that have not returned, so it bounds the connections.
 func (s *base) listenConfig() *api.ListenConfig {
-	return &api.ListenConfig{Address: s.cfg.Address, Backlog: s.cfg.Connections}
+	return &api.ListenConfig{Address: s.cfg.Address, Backlog: s.cfg.Connections, FastOpen: s.cfg.FastOpen}
 }
 
 func (s *base) where(port uint16) string {

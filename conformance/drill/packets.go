@@ -214,7 +214,11 @@ func (r *run) inject(p *script.Packet) {
 			r.mu.Unlock()
 			r.fail("the host has sent no SYN yet, so there is nothing that this packet could answer")
 		}
-		raw = c.inbound(p)
+		mapped := *p
+		tcp := *p.TCP
+		tcp.Options = r.toLive(c, tcp.Options)
+		mapped.TCP = &tcp
+		raw = c.inbound(&mapped)
 		r.mu.Unlock()
 	}
 	if len(raw) > 65535 {
@@ -419,6 +423,7 @@ func (r *run) attempt(c *conn, p *script.Packet, s *segment, limit time.Duration
 	}
 	r.mu.Lock()
 	a.got = c.scripted(whole)
+	r.toScript(c, a.got, t.Options)
 	a.differ = c.compare(p, a.got, whole, &r.rules)
 	r.mu.Unlock()
 	a.times = []time.Duration{parts[0].at.Sub(r.start)}

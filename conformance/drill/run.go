@@ -64,6 +64,7 @@ type run struct {
 	icmp     []*segment
 	log      []logged
 	capture  *capture
+	cookies  *cookies // nil: those of the script are the live ones
 	w        clock.Waiter
 	nextPort uint16
 	hung     atomic.Bool
@@ -300,6 +301,7 @@ func (r *run) needHost() {
 	}
 	r.wire = &wire{mtu: r.env.MTU, emit: r.emit}
 	r.env.Link = r.wire
+	r.chooseKey()
 	h, err := r.o.Target.New(r.env)
 	if err != nil {
 		var u sock.Unsupported
@@ -309,6 +311,9 @@ func (r *run) needHost() {
 		r.broken(r.line(), "the target cannot be made: "+err.Error())
 	}
 	r.host = h
+	if r.cookies != nil {
+		r.cookies.live = h.FastOpenCookie
+	}
 	r.caller = &caller{r: r, p: h.Process, fds: map[int64]int{}}
 }
 

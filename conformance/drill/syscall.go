@@ -394,6 +394,18 @@ func (c *caller) send(ctx context.Context, k *call) (int64, error) {
 			c.r.rules.zeros = false
 		}
 	}
+	if flags&sock.MsgFastOpen != 0 {
+		to, err := c.destination(k)
+		if err != nil {
+			return -1, err
+		}
+		if m.Name = to; to.IsValid() {
+			m.Name = c.r.mapped(to)
+			if v, err := integer(k.s.Args[0]); err == nil {
+				c.r.connecting(int(v), to, c.busy(fd))
+			}
+		}
+	}
 	n, err := c.p.Send(ctx, fd, m, int(flags))
 	return int64(n), err
 }
@@ -489,7 +501,7 @@ func (c *caller) setsockopt(_ context.Context, k *call) (int64, error) {
 			v = v[:n]
 		}
 	}
-	if level == sock.IPProtoTCP && (name == sock.TCPFastOpen || name == sock.TCPFastOpenBSD) && !fastOpenUsed(c.r.script) {
+	if c.r.freebsd() && level == sock.IPProtoTCP && name == sock.TCPFastOpenBSD && !fastOpenUsed(c.r.script) {
 		c.r.note("TCP Fast Open is offered and nobody uses it")
 		return 0, nil
 	}

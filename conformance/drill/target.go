@@ -54,6 +54,10 @@ type Host struct {
 	// runs. The error, if not nil, says what cannot be changed now. Nil: nothing can.
 	Configure func(s *settings.Settings) error
 
+	// FastOpenCookie returns the cookie of RFC 7413 that the host gives a client, by the
+	// key of its settings; nil: that is not known.
+	FastOpenCookie func(local, remote netip.Addr) []byte
+
 	// Query answers a query in a command, as "sockstat", by lines of text. ok is
 	// false if it is not known.
 	Query func(source string) (lines []string, ok bool)

@@ -95,12 +95,17 @@ func (e drillEngine) New(env *drill.Env) (*drill.Host, error) {
 			params.Like = &like
 			stack.SetParams(params)
 		},
+
+		FastOpen:     drillFastOpen{stack},
+		FastOpenBits: s.FastOpen,
 	})
 	tap.packet.Store(proc.Observe)
 	made := *s
 	return &drill.Host{
 		Process: proc,
 		Query:   drillQuery(stack),
+
+		FastOpenCookie: fastOpenCookie(s),
 		Configure: func(s *settings.Settings) error {
 			if s.Congestion != made.Congestion {
 				return sock.Unsupported{Feature: "another default of congestion control while connections are open"}
@@ -122,6 +127,7 @@ func (e drillEngine) New(env *drill.Env) (*drill.Host, error) {
 					})
 				}
 			})
+			proc.SetFastOpen(s.FastOpen)
 			return nil
 		},
 		Close: func(ctx context.Context) {
@@ -170,6 +176,7 @@ func drillParams(s *settings.Settings) (tcp.Params, error) {
 		NoWindowScale:     !s.WindowScale,
 		NoRACK:            !s.RACK,
 		Autotune:          drillAutotune(s),
+		FastOpen:          fastOpenParams(s),
 		Like: &tcp.Emulation{
 			NoAckLimit:      s.Profile == settings.Linux,
 			BSDOptions:      s.Profile == settings.FreeBSD,

@@ -106,6 +106,7 @@ func (drillHostKernel) New(env *drill.Env) (_ *drill.Host, err error) {
 		Inject: func(raw []byte) {
 			dev.Send([]link.Packet{{Payload: []api.Buffer{*api.CopyBuffer(raw)}}})
 		},
+		FastOpenCookie: fastOpenCookie(env.Settings),
 		Configure: func(s *settings.Settings) error {
 			if err := applySysctls(ns, set, s); err != nil {
 				return err

@@ -77,6 +77,7 @@ func params(env *conformance.Env) (p tcp.Params) {
 	if env.AskECN {
 		p.ECN = tcp.ECNOn
 	}
+	p.FastOpen.Client, p.FastOpen.Server = env.FastOpen, env.FastOpen
 	return p
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/impl/engine/fault"
 	"github.com/sluicenet/sluice/impl/engine/host"
+	"github.com/sluicenet/sluice/impl/engine/tcp"
 )
 
 // portsAtOnce is how many ephemeral ports are drawn before any is tried. The
@@ -16,8 +17,13 @@ const portsAtOnce = 8
 
 // Dial implements api.Stack (O1, O2).
 func (s *Stack) Dial(ctx context.Context, dst netip.AddrPort, cfg *api.FlowConfig) (api.Flow, error) {
+	return s.dial(ctx, dst, cfg, nil)
+}
+
+// dial opens a flow; fast, if not nil, says how with Fast Open.
+func (s *Stack) dial(ctx context.Context, dst netip.AddrPort, cfg *api.FlowConfig, fast *fastDial) (api.Flow, error) {
 	dst = netip.AddrPortFrom(dst.Addr().Unmap(), dst.Port())
-	f, err := s.open(dst, cfg)
+	f, err := s.open(dst, cfg, fast)
 	if err != nil {
 		return nil, &api.Error{Op: "dial", Dst: dst, Err: err}
 	}
@@ -60,7 +66,7 @@ func (s *Stack) Dial(ctx context.Context, dst netip.AddrPort, cfg *api.FlowConfi
 }
 
 // open sends a SYN from a local address and port that are free.
-func (s *Stack) open(dst netip.AddrPort, cfg *api.FlowConfig) (*Flow, error) {
+func (s *Stack) open(dst netip.AddrPort, cfg *api.FlowConfig, fast *fastDial) (*Flow, error) {
 	if !dst.IsValid() || dst.Port() == 0 {
 		return nil, api.ErrInvalidAddress
 	}
@@ -81,7 +87,7 @@ func (s *Stack) open(dst netip.AddrPort, cfg *api.FlowConfig) (*Flow, error) {
 	}
 	if port := flow.Local.Port(); port != 0 {
 		sh.exit()
-		return s.openFrom(netip.AddrPortFrom(src, port), dst, &flow)
+		return s.openFrom(netip.AddrPortFrom(src, port), dst, &flow, fast)
 	}
 	// Ports come from shard 0 in small lots, because the shard in which one is
 	// tried must not be waited for while holding another.
@@ -100,7 +106,7 @@ func (s *Stack) open(dst netip.AddrPort, cfg *api.FlowConfig) (*Flow, error) {
 			if s.listening(p) {
 				continue
 			}
-			f, err := s.openFrom(netip.AddrPortFrom(src, p), dst, &flow)
+			f, err := s.openFrom(netip.AddrPortFrom(src, p), dst, &flow, fast)
 			if !errors.Is(err, api.ErrPortInUse) {
 				return f, err
 			}
@@ -119,7 +125,7 @@ func (s *Stack) listening(port uint16) bool {
 	return s.listeners[port] != nil
 }
 
-func (s *Stack) openFrom(src, dst netip.AddrPort, cfg *api.FlowConfig) (*Flow, error) {
+func (s *Stack) openFrom(src, dst netip.AddrPort, cfg *api.FlowConfig, fast *fastDial) (*Flow, error) {
 	sh := s.shards[host.TupleHash(s.hashKey, src, dst)%uint64(len(s.shards))]
 	f := newFlow(sh, cfg.Notify)
 	now := sh.enter()
@@ -127,7 +133,17 @@ func (s *Stack) openFrom(src, dst netip.AddrPort, cfg *api.FlowConfig) (*Flow, e
 		sh.exit()
 		return nil, api.ErrDisconnected
 	}
-	c, err := sh.host.Dial(now, src, dst, cfg, f)
+	var c *tcp.Conn
+	var err error
+	if fast == nil {
+		c, err = sh.host.Dial(now, src, dst, cfg, f)
+	} else {
+		c, err = sh.host.DialFast(now, src, dst, cfg, f, fast.noCookie)
+	}
+	if err == nil && fast != nil {
+		// Before the SYN leaves: it takes along what fits.
+		err = fast.write(now, c)
+	}
 	if err == nil {
 		f.conn, f.state = c, api.StateClosed
 		sh.touch(now, c)

@@ -37,8 +37,8 @@ func (s *Stack) Listen(port uint16, cfg *api.ListenConfig, h api.Handler) (uint1
 	if cfg == nil {
 		cfg = &api.ListenConfig{}
 	}
-	if cfg.Backlog < 0 || cfg.HalfOpen < 0 {
-		return fail(configError("Backlog and HalfOpen cannot be negative"))
+	if cfg.Backlog < 0 || cfg.HalfOpen < 0 || cfg.FastOpen < 0 {
+		return fail(configError("Backlog, HalfOpen and FastOpen cannot be negative"))
 	}
 	if cfg.Address.IsValid() && !cfg.Address.IsUnspecified() && !s.isLocal(cfg.Address) {
 		return fail(fmt.Errorf("%w: %v is not an address of this stack", api.ErrInvalidAddress, cfg.Address))
@@ -63,6 +63,7 @@ func (s *Stack) Listen(port uint16, cfg *api.ListenConfig, h api.Handler) (uint1
 		l.Address = cfg.Address.Unmap()
 	}
 	l.User = l
+	l.SetFastOpen(host.FastOpen{Pending: cfg.FastOpen})
 
 	defer s.settle() // when s.mu is free
 	s.mu.Lock()

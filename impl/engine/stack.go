@@ -54,6 +54,7 @@ var (
 	_ api.Stack      = (*Stack)(nil)
 	_ api.Observable = (*Stack)(nil)
 	_ api.Forwarder  = (*Stack)(nil)
+	_ api.FastDialer = (*Stack)(nil)
 )
 
 // New returns a stack that is attached to its link. It fails if the
@@ -94,6 +95,7 @@ func New(cfg Config) (*Stack, error) {
 		}
 		s.link, s.ether = e, e
 	}
+	servers := new(fastOpenMemory)
 	for i := range cfg.Shards {
 		sh, err := newShard(s, &host.Config{
 			Params:      cfg.Params,
@@ -108,6 +110,7 @@ func New(cfg Config) (*Stack, error) {
 			Seed:        s.rand.Uint64(),
 			ISN:         cfg.ISN,
 			Budget:      s.budget,
+			Servers:     servers,
 			MaxTimeWait: max(cfg.Limits.TimeWait/cfg.Shards, 1),
 		})
 		if err != nil {

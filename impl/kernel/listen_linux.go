@@ -20,6 +20,8 @@ type listener struct {
 	backlog int
 	queue   int // for listen(2)
 
+	fastOpen int
+
 	mu         sync.Mutex
 	sockets    []listenSocket
 	unfinished int // handlers that have not returned
@@ -63,10 +65,10 @@ func (s *Stack) listen(port uint16, cfg *api.ListenConfig, h api.Handler) (uint1
 	if h == nil {
 		return port, invalid("no handler")
 	}
-	if cfg.Backlog < 0 || cfg.HalfOpen < 0 {
-		return port, invalid("Backlog and HalfOpen cannot be negative")
+	if cfg.Backlog < 0 || cfg.HalfOpen < 0 || cfg.FastOpen < 0 {
+		return port, invalid("Backlog, HalfOpen and FastOpen cannot be negative")
 	}
-	l := &listener{s: s, h: h, cfg: merge(s.config.Flow, &cfg.Flow), backlog: cfg.Backlog}
+	l := &listener{s: s, h: h, cfg: merge(s.config.Flow, &cfg.Flow), backlog: cfg.Backlog, fastOpen: cfg.FastOpen}
 	if err := validate(&l.cfg); err != nil {
 		return port, err
 	}
@@ -149,6 +151,11 @@ func (l *listener) open(port uint16, addrs []netip.Addr) (_ uint16, err error) {
 			return port, err
 		}
 		l.sockets = append(l.sockets, k)
+		if l.fastOpen > 0 { // net.ipv4.tcp_fastopen decides whether it has an effect
+			if err := unix.SetsockoptInt(k.fd, unix.IPPROTO_TCP, unix.TCP_FASTOPEN, l.fastOpen); err != nil {
+				return port, setupError("TCP_FASTOPEN", errnoOf(err))
+			}
+		}
 		if err := unix.Listen(k.fd, l.queue); err != nil {
 			return port, setupError("listen", errnoOf(err))
 		}

@@ -24,6 +24,7 @@ func (p Profile) OS() string { return string(p) }
 // expects in the first SYN, which follows from the sizes of buffers. Scripts have those set
 // by a helper, whose text is not at hand. A script that sets them itself is believed.
 func (s *Settings) Infer(sc *script.Script) {
+	s.inferFastOpen(sc)
 	for i := range sc.Events {
 		p, ok := sc.Events[i].Action.(*script.Packet)
 		if !ok || p.Dir != script.Outbound || p.TCP == nil || !p.TCP.Flags.SYN {

@@ -175,13 +175,19 @@ var keys = map[string]key{
 	"net.ipv4.tcp_migrate_req":          without("migration of requests between listeners", 0),
 	"net.ipv4.tcp_stdurg":               without("the urgent pointer of RFC 1122", 0, 1),
 
-	// Accurate ECN and Fast Open are judged where a script uses them.
-	"net.ipv4.tcp_ecn_option":                     ignored("Accurate ECN is skipped where it is asked for"),
-	"net.ipv4.tcp_ecn_option_beacon":              ignored("Accurate ECN is skipped where it is asked for"),
-	"net.ipv4.tcp_ecn_fallback":                   ignored(alwaysOn),
-	"net.ipv4.tcp_fastopen":                       ignored("Fast Open is skipped where it is used"),
-	"net.ipv4.tcp_fastopen_key":                   ignored("Fast Open is skipped where it is used"),
-	"net.ipv4.tcp_fastopen_blackhole_timeout_sec": ignored("Fast Open is skipped where it is used"),
+	// Accurate ECN is judged where a script uses it.
+	"net.ipv4.tcp_ecn_option":        ignored("Accurate ECN is skipped where it is asked for"),
+	"net.ipv4.tcp_ecn_option_beacon": ignored("Accurate ECN is skipped where it is asked for"),
+	"net.ipv4.tcp_ecn_fallback":      ignored(alwaysOn),
+
+	"net.ipv4.tcp_fastopen": {apply: func(s *Settings, v value) { s.FastOpen = v.num() }},
+	"net.ipv4.tcp_fastopen_key": {text: true, apply: func(s *Settings, v value) {
+		s.FastOpenKeys, _ = parseFastOpenKey(v.text)
+	}, reject: func(v value) bool {
+		_, ok := parseFastOpenKey(v.text)
+		return !ok
+	}, feature: "a key of Fast Open that is not four words"},
+	"net.ipv4.tcp_fastopen_blackhole_timeout_sec": span(time.Second, func(s *Settings) *time.Duration { return &s.FastOpenPause }),
 
 	"net.ipv4.tcp_retries1":                     ignored("there is one route"),
 	"net.ipv4.tcp_adv_win_scale":                ignored("lenient matching does not compare windows"),
@@ -389,7 +395,6 @@ var families = []struct {
 	{"net.mptcp.", without("Multipath TCP")},
 	{"net.sctp.", without("SCTP")},
 	{"net.inet.sctp.", without("SCTP")},
-	{"net.ipv4.tcp_fastopen", ignored("Fast Open is skipped where it is used")},
 	{"net.inet.tcp.fastopen.", ignored("Fast Open is skipped where it is used")},
 	{"net.ipv4.tcp_plb_", ignored("protective load balancing is off")},
 	{"net.ipv4.conf.", ignored(noFile)},

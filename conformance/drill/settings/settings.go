@@ -103,6 +103,10 @@ type Settings struct {
 
 	ChallengeInterval time.Duration // between challenge ACKs (RFC 5961)
 
+	FastOpen      int64         // the bits of net.ipv4.tcp_fastopen
+	FastOpenKeys  []byte        // of 16 bytes each; none: the host's own
+	FastOpenPause time.Duration // after a black hole; 0: none
+
 	// Keys has every sysctl that was set, with its value as written.
 	Keys map[string]string
 	// Notes are what was read and has no effect here.
@@ -129,9 +133,11 @@ func New(p Profile) *Settings {
 		WindowShift:     -1,
 		MinMSS:          48, PMTUD: true, TTL: 64, Somaxconn: 4096,
 		ChallengeInterval: 500 * time.Millisecond,
+		FastOpen:          foClient,
 		Keys:              map[string]string{},
 	}
 	if p == FreeBSD {
+		s.FastOpen = 0
 		s.RACK, s.TLP, s.FRTO = false, false, false
 		s.QuickStart = false
 		s.RTOMin, s.RTOMax = 230*time.Millisecond, 64*time.Second // rexmit_min and rexmit_slop

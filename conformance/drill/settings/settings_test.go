@@ -122,7 +122,7 @@ func TestKeysDoSomething(t *testing.T) {
 			p = FreeBSD
 		}
 		changed := false
-		for _, text := range []string{"0", "1", "2", "77", "1000000 2000000 3000000", "rack"} {
+		for _, text := range []string{"0", "1", "2", "77", "1000000 2000000 3000000", "rack", "1-2-3-4"} {
 			s := New(p)
 			s.Command("sysctl -w " + name + "='" + text + "'")
 			s.Keys = map[string]string{}

@@ -85,6 +85,9 @@ func msecsSince(now, t time.Time) int64 {
 	return int64(now.Sub(t) / time.Millisecond)
 }
 
+// fastOpenFails are Linux's numbers of why Fast Open failed.
+var fastOpenFails = map[string]int64{"no-cookie": 1, "not-acknowledged": 2, "retransmitted": 3}
+
 // infoOptions is tcpi_options.
 func infoOptions(i *api.Info) (v int64) {
 	if i.Timestamps {
@@ -102,11 +105,18 @@ func infoOptions(i *api.Info) (v int64) {
 	if i.ECNSeen {
 		v |= 16
 	}
+	if i.FastOpen == "accepted" {
+		v |= 32
+	}
 	return v
 }
 
 func (s *socket) linuxInfo() []infoField {
 	i := s.info()
+	opts := infoOptions(&i)
+	if s.fast { // TCPI_OPT_TFO_CHILD
+		opts |= 128
+	}
 	now := s.p.cfg.Clock.Wall(s.p.cfg.Clock.Now())
 	mss := max(i.SendMSS, 1)
 	cwnd, ssthresh := max(i.Cwnd/mss, 1), int64(infiniteSsthresh)
@@ -153,11 +163,13 @@ func (s *socket) linuxInfo() []infoField {
 		{"tcpi_retransmits", 1, int64(i.Retries)},
 		{"tcpi_probes", 1, int64(i.KeepaliveProbes)},
 		{"tcpi_backoff", 1, backoff},
-		{"tcpi_options", 1, infoOptions(&i)},
+		{"tcpi_options", 1, opts},
 		{"tcpi_snd_wscale", 0, snd},
 		{"tcpi_rcv_wscale", 0, rcv},
 		{"", 1, snd | rcv<<4},
-		{"tcpi_delivery_rate_app_limited", 1, 0},
+		{"tcpi_delivery_rate_app_limited", 0, 0},
+		{"tcpi_fastopen_client_fail", 0, fastOpenFails[i.FastOpen]},
+		{"", 1, fastOpenFails[i.FastOpen] << 1},
 		{"tcpi_rto", 4, usecs(i.RTO)},
 		{"tcpi_ato", 4, usecs(i.AckDelay)},
 		{"tcpi_snd_mss", 4, i.SendMSS},

@@ -312,6 +312,11 @@ func (s *socket) setOption(o option, value []byte) error {
 	case option{SolSocket, SoBindToDevice}:
 		return Unsupported{"SO_BINDTODEVICE"}
 	}
+	if o.level == IPProtoTCP {
+		if ok, err := s.setFastOpen(o.name, value); ok {
+			return err
+		}
+	}
 	if f, ok := need[o]; ok {
 		if o.name == TCPMD5Sig && o.level == IPProtoTCP {
 			return Unsupported{f}
@@ -619,6 +624,9 @@ func (p *Proc) GetSockopt(fd, level, name, room int) ([]byte, error) {
 func (s *socket) getOption(o option) ([]byte, error) {
 	if b, ok := s.opt.blob[o]; ok {
 		return b, nil
+	}
+	if v, ok := s.opt.ints[o]; ok && o.level == IPProtoTCP && (o.name == TCPFastOpen || o.name == TCPFastOpenConnect || o.name == TCPFastOpenNoCookie) {
+		return putInt(v), nil
 	}
 	if _, ok := need[o]; ok {
 		if o == (option{IPProtoTCP, TCPMD5Sig}) {

@@ -29,6 +29,9 @@ func (s *socket) events() (mask uint32) {
 	if s.dialling {
 		return mask
 	}
+	if s.deferred { // a write is what it waits for
+		return mask | PollOut | PollWrNorm
+	}
 	if s.flow == nil {
 		mask |= PollHup | PollOut | PollWrNorm
 		if s.failed || s.listener != nil {

@@ -56,6 +56,11 @@ type Config struct {
 	// SYN-ACK.
 	DeferAccept func(timeouts int)
 
+	// FastOpen, if not nil, is what the stack can do of TCP Fast Open, and FastOpenBits
+	// the value of net.ipv4.tcp_fastopen.
+	FastOpen     FastOpen
+	FastOpenBits int64
+
 	// Init, if not 0, is how long a connect may take (FreeBSD's keepinit).
 	Init time.Duration
 }

@@ -112,7 +112,7 @@ func (p *Proc) Recv(ctx context.Context, fd int, m *Message, flags int) (int, er
 		defer p.mu.Unlock()
 		return s.recvOOB(m, flags)
 	}
-	if s.flow == nil && !s.dialling {
+	if s.flow == nil && !s.dialling && !s.deferred {
 		e := s.takeErr()
 		p.mu.Unlock()
 		if e != "" {
@@ -132,7 +132,7 @@ func (p *Proc) Recv(ctx context.Context, fd int, m *Message, flags int) (int, er
 	var result error
 	finished := false
 	try := func() bool {
-		if s.dialling {
+		if s.dialling || s.deferred {
 			return false
 		}
 		if m.Fault && s.readable() > 0 && flags&MsgTrunc == 0 {

@@ -31,14 +31,6 @@ func (p *Proc) Send(ctx context.Context, fd int, m *Message, flags int) (int, er
 	if err != nil {
 		return -1, err
 	}
-	for _, f := range []struct {
-		flag int
-		name string
-	}{{MsgFastOpen, "TCP Fast Open (MSG_FASTOPEN)"}} {
-		if flags&f.flag != 0 {
-			return -1, Unsupported{f.name}
-		}
-	}
 	stamp := -1
 	for _, c := range m.Control {
 		switch {
@@ -69,9 +61,22 @@ func (p *Proc) Send(ctx context.Context, fd int, m *Message, flags int) (int, er
 	} else {
 		stamp |= s.tsFlags() &^ tsTxRecord
 	}
+	fast := flags&MsgFastOpen != 0 || s.deferred
 	p.mu.Unlock()
 
 	sent := 0
+	if fast {
+		n, done, err := s.fastSend(ctx, m.Name, data, nonblock)
+		switch {
+		case err != nil:
+			return -1, err
+		case done:
+			return n, nil
+		}
+		if sent = n; sent == len(data) {
+			return sent, nil
+		}
+	}
 	var result error
 	try := func() bool {
 		if s.dialling {
@@ -140,7 +145,7 @@ func (s *socket) writeError() error {
 		return EPIPE
 	}
 	switch s.flow.Info().State {
-	case api.StateEstablished, api.StateCloseWait:
+	case api.StateEstablished, api.StateCloseWait, api.StateSynReceived: // the last with Fast Open
 		return nil
 	}
 	return EPIPE
@@ -356,7 +361,7 @@ func (p *Proc) Close(ctx context.Context, fd int) error {
 		p.mu.Unlock()
 		return nil
 	}
-	s.closed = true
+	s.closed, s.deferred = true, false
 	if s.bound {
 		p.ports[s.local.Port()]--
 	}

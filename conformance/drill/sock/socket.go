@@ -24,6 +24,8 @@ type socket struct {
 	flow     api.Flow       // connected, or was
 	dst      netip.AddrPort // of connect
 	dialling bool
+	deferred bool                    // connected by the first write (TCP_FASTOPEN_CONNECT)
+	fast     bool                    // accepted by Fast Open
 	fresh    bool                    // connected without connect having told so
 	active   bool                    // connected by connect
 	failed   bool                    // a connect has failed
@@ -174,6 +176,7 @@ func (p *Proc) Listen(fd, backlog int) error {
 	}
 	l.port = port
 	s.listener = l
+	s.listenFastOpen(backlog)
 	if !s.bound {
 		s.bound = true
 		a := netip.IPv4Unspecified()
@@ -275,6 +278,9 @@ func (p *Proc) Accept(ctx context.Context, fd, flags int) (int, netip.AddrPort, 
 	p.mu.Lock()
 	n := &socket{p: p, domain: s.domain, protocol: s.protocol, nonblock: flags&SockNonblock != 0, bound: true,
 		flow: a.flow, local: a.flow.Src(), dst: a.flow.Dst(), mark: -1, oob: -1}
+	if i := a.flow.Info(); i.FastOpen == "accepted" || i.State == api.StateSynReceived {
+		n.fast = true
+	}
 	n.opt = s.opt.clone()
 	newFD := p.alloc(n)
 	peer := n.remap(a.flow.Dst())
@@ -298,7 +304,7 @@ func (p *Proc) Connect(ctx context.Context, fd int, addr netip.AddrPort) error {
 		}
 		return err
 	}
-	if s.dialling { // a second connect
+	if s.dialling || s.deferred && !s.nonblock { // a second connect
 		nonblock := s.nonblock
 		p.mu.Unlock()
 		if nonblock {
@@ -306,36 +312,33 @@ func (p *Proc) Connect(ctx context.Context, fd int, addr netip.AddrPort) error {
 		}
 		return s.waitConnected(ctx)
 	}
-	s.dialling, s.failed, s.soErr, s.errSeen, s.flow = true, false, "", false, nil
+	if s.deferConnect(addr) {
+		p.mu.Unlock()
+		return nil
+	}
 	s.dst = unmap(addr)
 	cfg := s.flowConfig()
-	dial, cancel := p.cfg.Clock.WithCancel(context.Background())
-	s.cancel = cancel
+	open := func(ctx context.Context) (api.Flow, error) { return p.cfg.Stack.Dial(ctx, s.dst, &cfg) }
+	if s.fastOption(TCPFastOpenConnect) != 0 { // the SYN asks for a cookie
+		open = func(ctx context.Context) (api.Flow, error) {
+			return p.cfg.FastOpen.Dial(ctx, s.dst, &cfg, false, nil)
+		}
+	}
+	dial := s.begin(open)
 	nonblock := s.nonblock
 	p.mu.Unlock()
-	p.cfg.Clock.Go(func() { s.dial(dial, &cfg) })
+	p.cfg.Clock.Go(dial)
 	if nonblock {
-		// Let the SYN go out, or fail, before the caller goes on.
-		_ = clock.Sleep(ctx, p.cfg.Clock, 0)
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		switch {
-		case !s.dialling && s.soErr != "":
-			e := s.soErr
-			s.soErr = ""
-			return e
-		case !s.dialling && s.flow != nil:
-			s.fresh = false
-			return nil
-		}
-		return EINPROGRESS
+		return s.begun(ctx)
 	}
 	return s.waitConnected(ctx)
 }
 
 func (s *socket) mayConnect(addr netip.AddrPort) error {
 	switch {
-	case s.listener != nil:
+	case s.deferred && !s.nonblock: // it waits for the write
+		return nil
+	case s.listener != nil, s.deferred:
 		return EISCONN
 	case s.flow != nil && s.fresh:
 		s.fresh = false
@@ -377,9 +380,9 @@ func errAgainConnected(s *socket) error {
 const errConnected = Errno("connected")
 
 // dial runs in a goroutine of its own.
-func (s *socket) dial(ctx context.Context, cfg *api.FlowConfig) {
+func (s *socket) dial(ctx context.Context, open func(context.Context) (api.Flow, error)) {
 	p := s.p
-	f, err := p.cfg.Stack.Dial(ctx, s.dst, cfg)
+	f, err := open(ctx)
 	p.mu.Lock()
 	s.dialling = false
 	s.changes++
@@ -416,7 +419,7 @@ func (s *socket) waitConnected(ctx context.Context) error {
 	timeout = s.opt.timeout(SoSndTimeo)
 	p.mu.Unlock()
 	err := p.wait(ctx, timeout, func() bool {
-		if s.dialling {
+		if s.dialling || s.deferred {
 			return false
 		}
 		if s.flow != nil {
@@ -459,6 +462,8 @@ func (s *socket) state() api.State {
 		return s.flow.Info().State
 	case s.listener != nil && !s.listener.down:
 		return api.StateListen
+	case s.deferred:
+		return api.StateSynSent
 	case s.dialling:
 		if i, ok := s.dialInfo(); ok {
 			return i.State

@@ -356,6 +356,26 @@ var Table = []Fault{
 	{"extension-headers-refused", "RFC 8200 section 4", "A packet with an extension header is dropped.", "ipv6/extension-headers"},
 	{"everything-on-link", "RFC 1122 section 3.3.1", "There is a route to everywhere.", "mirage/no-route"},
 
+	// RFC 7413.
+	{"fast-open-cookie-not-given", "RFC 7413 section 4.1.2", "A request for a cookie is not answered.", "rfc7413/4.1.2-cookie"},
+	{"fast-open-any-cookie", "RFC 7413 section 4.1.2", "Every cookie is taken for a good one.", "rfc7413/4.1.2-invalid"},
+	{"fast-open-length-unchecked", "RFC 7413 section 4.1.1", "A cookie of an odd length, or one too short, counts as a request.", "rfc7413/4.1.1-length"},
+	{"fast-open-data-dropped", "RFC 7413 section 4.2.2", "What comes with a good cookie opens a connection, and its data are dropped.", "rfc7413/4.2.2-server"},
+	{"fast-open-synack-with-option", "RFC 7413 section 4.2.2", "The SYN-ACK is sent again with the option.", "rfc7413/4.2.2-syn-ack-again"},
+	{"fast-open-data-before-ack", "RFC 7413 section 4.2.2", "Data are sent again although the SYN-ACK has not been acknowledged.", "rfc7413/4.2.2-syn-ack-again"},
+	{"fast-open-window-unbounded", "RFC 7413 section 4.2.2", "What is sent before the handshake is complete is not bounded by the initial window.", "rfc7413/4.2.2-initial-window"},
+	{"fast-open-unbounded", "RFC 7413 section 5.1", "Any number of connections may wait for the end of their handshake.", "rfc7413/5.1-pending"},
+	{"fast-open-reset-frees", "RFC 7413 section 5.1", "A reset makes room for another connection at once.", "rfc7413/5.1-pending"},
+	{"fast-open-without-cookie", "RFC 7413 section 4.2.1", "Data go with a SYN that asks for a cookie.", "rfc7413/4.2.1-request"},
+	{"fast-open-never", "RFC 7413 section 4.2.2", "No data go with a SYN, whatever is known.", "rfc7413/4.2.2-client"},
+	{"fast-open-beyond-mss", "RFC 7413 section 4.1.3", "Data with a SYN fill the link's MTU.", "rfc7413/4.1.3-mss"},
+	{"fast-open-cookie-not-kept", "RFC 7413 section 4.1.3", "A cookie that replaces another is not kept.", "rfc7413/4.1.3-replaced"},
+	{"fast-open-data-forgotten", "RFC 7413 section 4.2.2", "Data that were not acknowledged with the SYN wait for the timer.", "rfc7413/4.2.2-not-acknowledged"},
+	{"fast-open-repeated", "RFC 7413 section 4.2.2", "A SYN is sent again with its data and the option.", "rfc7413/4.2.2-syn-again"},
+	{"fast-open-failure-forgotten", "RFC 7413 section 4.1.3.1", "Failures are not remembered.", "rfc7413/4.1.3.1-negative"},
+	{"fast-open-everywhere", "RFC 7413 section 4.2.2", "A listener has Fast Open that was not asked to.", "rfc7413/off-server"},
+	{"fast-open-unasked", "RFC 7413 section 4.2", "Every dial uses Fast Open.", "rfc7413/off-client"},
+
 	// The contract.
 	{"read-shares-memory", "R1", "Read returns memory that a retransmission may still be made from.", "contract/R1-retransmit"},
 	{"read-empty", "R2", "Read succeeds with nothing.", "contract/R2"},

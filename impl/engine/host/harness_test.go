@@ -85,7 +85,9 @@ type seg struct {
 	mss          uint16
 	data         string
 	tsval        uint32
-	scale        uint8 // window scale option, if not 0
+	scale        uint8  // window scale option, if not 0
+	fast         []byte // Fast Open option, if not nil
+	exp          bool   // of kind 254
 }
 
 func (s seg) withDefaults() seg {
@@ -119,6 +121,13 @@ func (s seg) bytes(t testing.TB) []byte {
 	}
 	if s.mss > 0 {
 		l.Options = append(l.Options, layers.TCPOption{OptionType: layers.TCPOptionKindMSS, OptionLength: 4, OptionData: []byte{byte(s.mss >> 8), byte(s.mss)}})
+	}
+	if s.fast != nil {
+		kind, data := layers.TCPOptionKind(34), s.fast
+		if s.exp {
+			kind, data = 254, append([]byte{0xf9, 0x89}, s.fast...)
+		}
+		l.Options = append(l.Options, layers.TCPOption{OptionType: kind, OptionLength: uint8(2 + len(data)), OptionData: data})
 	}
 	if s.scale > 0 {
 		l.Options = append(l.Options, layers.TCPOption{OptionType: layers.TCPOptionKindWindowScale, OptionLength: 3, OptionData: []byte{s.scale}})

@@ -69,6 +69,10 @@ type Config struct {
 	// 0: 32768 to 60999.
 	FirstPort, LastPort uint16
 
+	// Servers is what is known about those that may support Fast Open; nil: each
+	// Host finds out for itself.
+	Servers FastOpenMemory
+
 	// MinPathMTU is the least IPv4 path MTU that an ICMP error can cause, 68 or
 	// more; 0: 552. What needs less is fragmented on the way.
 	MinPathMTU int
@@ -108,6 +112,8 @@ type Host struct {
 	timeWait      lookup[timeWait]
 	timeWaitFirst *timeWait // oldest
 	timeWaitLast  *timeWait
+
+	fastResets fastResets
 
 	timers timerHeap
 	armed  uint32 // timers ever put into the heap, to order those due at one instant
@@ -165,6 +171,9 @@ func New(cfg *Config) (*Host, error) {
 	}
 	if h.budget == nil {
 		h.budget = &Budget{}
+	}
+	if c.Servers == nil {
+		c.Servers = new(FastOpenServers)
 	}
 	if h.flow, err = defaultFlow(c); err != nil {
 		return nil, err
@@ -332,7 +341,8 @@ type Stats struct {
 	PacketsIn, PacketsOut, BytesIn, BytesOut uint64
 	Opened, Accepted, Refused, Failed        uint64
 	CookiesSent, CookiesAccepted             uint64
-	HalfOpen, TimeWait, Conns                int64 // Conns without the half-open
+	FastOpened, FastAccepted                 uint64 // connections of which data went with the SYN, and were taken: ours, and peers'
+	HalfOpen, TimeWait, Conns                int64  // Conns without the half-open
 }
 
 // Stats returns the counters.

@@ -19,6 +19,7 @@ const (
 	purposePortTable
 	purposeLoop
 	purposeLookup
+	purposeFastOpen
 )
 
 // secretWords is what a keyed hash gives: words that cannot be told from random

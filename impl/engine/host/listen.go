@@ -28,6 +28,7 @@ type Listener struct {
 	User     any   // the engine's listener
 
 	unfinished, halfOpen atomic.Int64
+	fast                 fastListener
 }
 
 // Finished says that a handler has returned. The Host counted it when the
@@ -172,9 +173,14 @@ func (h *Host) listen(now clock.Time, l *listening, w *timeWait, local, remote n
 		return
 	}
 	id := h.identify(now, local, remote)
+	fresh, done := h.fastOpen(now, l, w, &id, local, remote, s)
+	if done {
+		return
+	}
 	loop := h.routes.IsOwn(remote.Addr())
 	if w == nil && h.wantsCookie(now, l) && l.responder.Cookie(now, &id.cookie, id.tsOffset, remote.Addr().Is6(), &s.TCP, &h.out) {
 		h.stats.CookiesSent++
+		h.out.TCP.Options.FastOpen = fresh
 		e := entry{label: id.label, loop: loop}
 		h.replyTCP(local, remote, &h.out, &e)
 		return
@@ -187,5 +193,6 @@ func (h *Host) listen(now clock.Time, l *listening, w *timeWait, local, remote n
 	q := h.enqueue(l, &id, loop)
 	q.state = l.responder.Open(now, id.iss, id.tsOffset, remote.Addr().Is6(), &s.TCP, &h.out)
 	h.arm(&l.timer, l.responder.Deadline(&q.state))
+	h.out.TCP.Options.FastOpen = fresh // not when it is sent again (RFC 7413, section 4.2.1)
 	h.replyHalfOpen(q)
 }

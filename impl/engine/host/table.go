@@ -39,6 +39,7 @@ type entry struct {
 	phase     phase
 	loop      bool // to an address of our own
 	foreign   bool // the local address is not ours
+	fast      bool // it takes a place of the listener's Fast Open
 	fragment  bool // the path carries less than our floor: send without DF
 	removed   bool // from the table
 	inOutput  bool
@@ -181,6 +182,7 @@ func (h *Host) collect(e *entry) {
 // settle looks at what has become of a connection that has nothing more to send.
 func (h *Host) settle(now clock.Time, e *entry) {
 	h.collect(e)
+	h.settleFast(now, e)
 	switch {
 	case e.removed:
 	case e.conn.Gone():
@@ -228,6 +230,20 @@ func (e *entry) due(h *Host, now clock.Time) {
 // stack is at its limits. Other errors are those of Resolve and Route. cfg may be
 // nil.
 func (h *Host) Dial(now clock.Time, local, remote netip.AddrPort, cfg *api.FlowConfig, user any) (*tcp.Conn, error) {
+	if fault.On("fast-open-unasked") {
+		return h.DialFast(now, local, remote, cfg, user, false)
+	}
+	return h.dial(now, local, remote, cfg, user, nil)
+}
+
+// DialFast is Dial with Fast Open: what is written before the next Poll goes with the
+// SYN as far as that is possible. Where it is not, the SYN asks the server for a cookie.
+// noCookie is for who trusts the server to take data without one.
+func (h *Host) DialFast(now clock.Time, local, remote netip.AddrPort, cfg *api.FlowConfig, user any, noCookie bool) (*tcp.Conn, error) {
+	return h.dial(now, local, remote, cfg, user, &tcp.FastOpenDial{NoOption: noCookie})
+}
+
+func (h *Host) dial(now clock.Time, local, remote netip.AddrPort, cfg *api.FlowConfig, user any, fast *tcp.FastOpenDial) (*tcp.Conn, error) {
 	flow, err := h.Resolve(cfg)
 	if err != nil {
 		return nil, err
@@ -267,6 +283,10 @@ func (h *Host) Dial(now clock.Time, local, remote netip.AddrPort, cfg *api.FlowC
 	}
 	c, e := h.config(now, local, remote, &id, &flow, h.sharingOf(&flow))
 	c.User = user
+	if fast != nil {
+		*fast = h.fastDial(now, local, remote, fast.NoOption)
+		c.FastOpen = fast
+	}
 	conn, err := tcp.NewActive(now, c)
 	if err != nil {
 		h.budget.flows.Add(-1)

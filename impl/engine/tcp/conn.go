@@ -64,6 +64,7 @@ type Conn struct {
 
 	// Retransmission.
 	synAmbiguous bool // the SYN or SYN-ACK was sent more than once, by whatever cause (Karn)
+	fastStatus   FastOpenStatus
 	backoff      int32
 	retries      int32 // consecutive expiries without progress
 	synRexmits   int32
@@ -115,6 +116,8 @@ type Conn struct {
 	progressAt       clock.Time
 	lastDataSent     clock.Time // a SYN, at first
 	lastDataReceived clock.Time
+
+	fast *fastOpen // while Fast Open is under way
 
 	opened, lastSend, lastRecv clock.Time
 	ka                         *keepaliveState // once there was a question

@@ -156,34 +156,51 @@ func (r *Responder) TakeCookie(now clock.Time, key *CookieKey, tsOffset uint32, 
 	return h, true
 }
 
-// sipHash is SipHash-2-4 (Aumasson and Bernstein, "SipHash: a fast short-input PRF",
-// 2012) of sixteen bytes: those of a and b, the lowest first.
+// sipHash is SipHash-2-4 of sixteen bytes: those of a and b, the lowest first.
 func sipHash(k *CookieKey, a, b uint64) uint64 {
-	v0 := k[0] ^ 0x736f6d6570736575
-	v1 := k[1] ^ 0x646f72616e646f6d
-	v2 := k[0] ^ 0x6c7967656e657261
-	v3 := k[1] ^ 0x7465646279746573
-	round := func() {
-		v0 += v1
-		v1 = bits.RotateLeft64(v1, 13) ^ v0
-		v0 = bits.RotateLeft64(v0, 32)
-		v2 += v3
-		v3 = bits.RotateLeft64(v3, 16) ^ v2
-		v0 += v3
-		v3 = bits.RotateLeft64(v3, 21) ^ v0
-		v2 += v1
-		v1 = bits.RotateLeft64(v1, 17) ^ v2
-		v2 = bits.RotateLeft64(v2, 32)
+	h := newSip(k)
+	h.word(a)
+	h.word(b)
+	return h.sum(16)
+}
+
+// sip is the state of SipHash-2-4 (Aumasson and Bernstein, "SipHash: a fast short-input
+// PRF", 2012) of a message of whole words, the lowest byte of each first.
+type sip [4]uint64
+
+func newSip(k *CookieKey) sip {
+	return sip{
+		k[0] ^ 0x736f6d6570736575, k[1] ^ 0x646f72616e646f6d,
+		k[0] ^ 0x6c7967656e657261, k[1] ^ 0x7465646279746573,
 	}
-	for _, m := range [...]uint64{a, b, 16 << 56} {
-		v3 ^= m
-		round()
-		round()
-		v0 ^= m
-	}
-	v2 ^= 0xff
+}
+
+func (v *sip) round() {
+	v[0] += v[1]
+	v[1] = bits.RotateLeft64(v[1], 13) ^ v[0]
+	v[0] = bits.RotateLeft64(v[0], 32)
+	v[2] += v[3]
+	v[3] = bits.RotateLeft64(v[3], 16) ^ v[2]
+	v[0] += v[3]
+	v[3] = bits.RotateLeft64(v[3], 21) ^ v[0]
+	v[2] += v[1]
+	v[1] = bits.RotateLeft64(v[1], 17) ^ v[2]
+	v[2] = bits.RotateLeft64(v[2], 32)
+}
+
+func (v *sip) word(m uint64) {
+	v[3] ^= m
+	v.round()
+	v.round()
+	v[0] ^= m
+}
+
+// sum returns the hash of the n bytes that word has been given.
+func (v *sip) sum(n int) uint64 {
+	v.word(uint64(n) << 56)
+	v[2] ^= 0xff
 	for range 4 {
-		round()
+		v.round()
 	}
-	return v0 ^ v1 ^ v2 ^ v3
+	return v[0] ^ v[1] ^ v[2] ^ v[3]
 }

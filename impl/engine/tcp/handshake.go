@@ -19,6 +19,9 @@ func NewActive(now clock.Time, cfg *Config) (*Conn, error) {
 	c.state = api.StateSynSent
 	c.synDue = true
 	c.sackOK, c.tsOK, c.scaleOK = !c.p.NoSACK, !c.p.NoTimestamps, !c.p.NoWindowScale // as offered
+	if cfg.FastOpen != nil {
+		c.dialFast(cfg.FastOpen)
+	}
 	c.watchUser(now)
 	return c, nil
 }
@@ -159,13 +162,14 @@ func (c *Conn) segmentSynSent(now clock.Time, s *Segment) {
 	c.sndWl2 = c.sndUna
 	c.synSample(now, h)
 	c.establish(now)
+	c.fastSynAnswered(now, h, unwrap(c.sndUna, h.Ack))
 	c.ackNow = true
 	// "If there are other controls or text in the segment, then continue
 	// processing at the sixth step."
 	h.Flags &^= wire.SYN
 	h.Seq++
 	h.Urgent -= min(h.Urgent, 1)
-	if c.p.Like.NoSynData {
+	if c.p.Like.NoSynData && c.fastStatus == FastOpenUnused {
 		c.trimWhole(s)
 	}
 	if seq := c.rcvNxt; c.acceptable(now, s, &seq) {
@@ -176,8 +180,12 @@ func (c *Conn) segmentSynSent(now clock.Time, s *Segment) {
 // synSample takes the RTT of the handshake (Karn: not of a SYN sent twice,
 // unless timestamps tell).
 func (c *Conn) synSample(now clock.Time, h *wire.TCP) {
+	sent := c.lastDataSent
+	if c.pending() {
+		sent = c.fast.sentAt
+	}
 	if c.synRexmits == 0 && !c.synAmbiguous || fault.On("karn-ignored") {
-		c.rtt.sample(now, now.Sub(c.lastDataSent), 1, c.p)
+		c.rtt.sample(now, now.Sub(sent), 1, c.p)
 	} else if c.tsOK && h.Options.HasTimestamps {
 		if d, ok := c.tsSample(now, h.Options.TSecr); ok {
 			c.rtt.sample(now, d, 1, c.p)
@@ -189,11 +197,14 @@ func (c *Conn) synSample(now clock.Time, h *wire.TCP) {
 func (c *Conn) pollSyn(now clock.Time, out *Out) {
 	c.synDue = false
 	flags := wire.SYN
-	if c.state == api.StateSynReceived && !(fault.On("simultaneous-open-without-ack") && !c.passive) {
+	if c.state != api.StateSynSent && !(fault.On("simultaneous-open-without-ack") && !c.passive) {
 		flags |= wire.ACK
 	}
 	first := c.sndNxt == c.iss
-	c.sndNxt = c.iss + 1
+	if c.pending() {
+		first, c.fast.sent, c.fast.sentAt = !c.fast.sent, true, now
+	}
+	c.sndNxt = max(c.sndNxt, c.iss+1)
 	c.lastDataSent = now
 	if !first {
 		c.synAmbiguous = true
@@ -224,6 +235,15 @@ func (c *Conn) pollSyn(now clock.Time, out *Out) {
 	if fault.On("syn-ack-again-without-options") && !first {
 		*o = wire.TCPOptions{}
 	}
+	switch {
+	case c.state == api.StateSynSent:
+		c.synFast(now, out)
+	case c.pending() && (first || fault.On("fast-open-synack-with-option")): // and not again: section 4.2.2 of RFC 7413
+		o.FastOpen = c.fast.option
+		if fault.Built && !first {
+			o.FastOpen.Present = true
+		}
+	}
 	if !c.tm.armed(tmRetransmit) {
 		c.tm[tmRetransmit] = now.Add(c.currentRTO())
 	}
@@ -237,6 +257,9 @@ func (c *Conn) onSynTimeout(now clock.Time) {
 	limit := c.p.Like.SynRetries
 	if c.passive {
 		limit = c.p.maxSynAcks() - 1
+		if c.pending() { // somebody uses it
+			limit++
+		}
 	}
 	if linear := c.p.Like.SynLinear; !c.passive && limit > 0 && linear > 0 {
 		// Linux: those are not counted, but the time that the others would take ends it.
@@ -256,6 +279,7 @@ func (c *Conn) onSynTimeout(now clock.Time) {
 	}
 	c.stats.timeouts++
 	c.synDue = true
+	c.fastSynTimeout()
 	c.noteR1(int(c.synRexmits))
 }
 
@@ -264,11 +288,15 @@ func (c *Conn) segmentSynReceivedAck(now clock.Time, s *Segment, seq, ack uint64
 	if fault.On("syn-received-any-ack") {
 		ack = c.sndNxt
 	}
+	una := c.sndUna
+	if c.pending() {
+		una = c.iss
+	}
 	if fault.On("syn-received-bad-ack-ends") && (ack <= c.sndUna || ack > c.sndNxt) {
 		c.end(api.ErrReset)
 		return false
 	}
-	if ack <= c.sndUna || ack > c.sndNxt {
+	if ack <= una || ack > c.sndNxt {
 		c.drop(api.DropBadAck)
 		c.replyReset(now, s)
 		return false
@@ -278,6 +306,16 @@ func (c *Conn) segmentSynReceivedAck(now clock.Time, s *Segment, seq, ack uint64
 	c.updateSendWindow(seq, ack, s.TCP.Window)
 	c.synDue = false
 	c.synSample(now, &s.TCP)
+	if c.pending() {
+		c.fastEstablished(now)
+		return true
+	}
 	c.establish(now)
+	if c.fast != nil { // a simultaneous open
+		c.fast = nil
+		if ack == c.sndUna {
+			c.resendSynData(now)
+		}
+	}
 	return true
 }

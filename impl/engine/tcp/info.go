@@ -79,7 +79,10 @@ func (c *Conn) segmentInfo(i *api.Info) {
 	}
 	i.SackedSegments += int64(c.segmentsIn(c.renoSacked))
 	if c.state == api.StateSynSent || c.state == api.StateSynReceived {
-		i.UnackedSegments, i.Retries = int64(c.sndNxt-c.sndUna), int(c.synRexmits)
+		i.Retries = int(c.synRexmits)
+		if i.UnackedSegments = int64(len(c.sb.live())); c.sndNxt > c.iss && !c.pending() { // no MSS is known yet
+			i.UnackedSegments++
+		}
 	} else {
 		i.Retries = int(c.retries)
 	}
@@ -95,6 +98,7 @@ func (c *Conn) segmentInfo(i *api.Info) {
 	i.RecvSegment = int64(c.rcvMSS)
 	i.AckDelay = c.p.DelayedAck
 	i.ECNSeen = c.ecn.seen
+	i.FastOpen = fastOpenNames[c.fastStatus]
 }
 
 // segmentsIn returns how many segments n bytes take.

@@ -38,7 +38,7 @@ func (c *Conn) Check() error {
 // 3.10 that the figure leaves out: every state may end in CLOSED.
 var nextStates = map[api.State][]api.State{
 	api.StateSynSent:     {api.StateSynReceived, api.StateEstablished},
-	api.StateSynReceived: {api.StateEstablished},
+	api.StateSynReceived: {api.StateEstablished, api.StateFinWait1},
 	api.StateEstablished: {api.StateFinWait1, api.StateCloseWait},
 	api.StateFinWait1:    {api.StateFinWait2, api.StateClosing, api.StateTimeWait},
 	api.StateFinWait2:    {api.StateTimeWait},
@@ -61,7 +61,7 @@ func (c *Conn) checkTransition(to api.State) {
 // checkTimers checks that every timer that runs has a reason, and that every one
 // that is needed runs.
 func (c *Conn) checkTimers() error {
-	opening := c.state == api.StateSynSent || c.state == api.StateSynReceived
+	opening := c.state == api.StateSynSent || c.state == api.StateSynReceived || c.pending()
 	ended := c.state == api.StateClosed || c.state == api.StateTimeWait
 	outstanding := c.sndUna < c.sndNxt
 	idle := c.tm.armed(tmOverride) || c.tm.armed(tmPace) || c.tm.armed(tmCWR)
@@ -110,7 +110,7 @@ func (c *Conn) checkRest() error {
 			return fmt.Errorf("%v holds %d bytes to send, %d received, %d records", c.state, c.sq.charged, c.rcvCharged, len(c.sb.live()))
 		}
 	case api.StateSynSent, api.StateSynReceived:
-		if c.sndNxt != c.iss+1 {
+		if c.sndNxt <= c.iss || c.fast == nil && c.sndNxt != c.iss+1 {
 			return fmt.Errorf("%v with SND.NXT %d beyond ISS", c.state, c.sndNxt-c.iss)
 		}
 	default:
@@ -165,7 +165,7 @@ func (c *Conn) checkBooks() (err error) {
 		bug("window edge %d below RCV.NXT %d", c.rcvEdge, c.rcvNxt)
 	}
 	var sacked, lost, rexmit int64
-	at := c.sndUna
+	at := max(c.sndUna, c.iss+1)
 	for i := range c.sb.live() {
 		r := &c.sb.live()[i]
 		if r.start != at || r.end <= r.start {

@@ -89,6 +89,7 @@ func (c *Conn) SetPathMTU(now clock.Time, mtu int64) {
 	lowered := mtu < was
 	c.pathMTU = int32(mtu)
 	if c.peerMSS == 0 { // no SYN seen yet
+		c.fastTooBig()
 		return
 	}
 	c.updateMSS()

@@ -606,6 +606,13 @@ func (c *Conn) onRetransmitTimeout(now clock.Time) {
 	switch c.state {
 	case api.StateSynSent, api.StateSynReceived:
 		c.onSynTimeout(now)
+		if fault.On("fast-open-data-before-ack") && c.pending() {
+			c.sb.loseAll(false)
+		}
+		return
+	}
+	if c.pending() {
+		c.onSynTimeout(now)
 		return
 	}
 	if c.sndUna == c.sndNxt {
@@ -626,6 +633,7 @@ func (c *Conn) onRetransmitTimeout(now clock.Time) {
 		c.backoff++ // (5.5)
 	}
 	c.noteR1(int(c.retries))
+	c.fastTimeout(int(c.retries))
 
 	flight, inFlight := c.flightSize(), c.pipe()
 	// RFC 2018, section 8: the receiver may have discarded what it reported. It

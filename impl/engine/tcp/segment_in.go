@@ -65,7 +65,7 @@ func (c *Conn) segmentSynchronised(now clock.Time, s *Segment) {
 
 	// In a simultaneous open the peer's SYN-ACK repeats the SYN that brought us
 	// here: what is new in it is its ACK.
-	if c.state == api.StateSynReceived && h.Flags&wire.SYN != 0 && seq == c.irs {
+	if (c.state == api.StateSynReceived || c.pending()) && h.Flags&wire.SYN != 0 && seq == c.irs {
 		switch {
 		case h.Flags&(wire.ACK|wire.RST) == wire.ACK && !c.passive:
 			c.ecn.ok = c.ecn.ok && h.Flags&(wire.ECE|wire.CWR) == wire.ECE
@@ -108,6 +108,7 @@ func (c *Conn) segmentSynchronised(now clock.Time, s *Segment) {
 				return
 			}
 			c.challenge(now, api.DropReset)
+			c.fastStrayed()
 			return
 		}
 		c.segmentReset()
@@ -123,7 +124,7 @@ func (c *Conn) segmentSynchronised(now clock.Time, s *Segment) {
 		if fault.On("syn-not-challenged") {
 			return
 		}
-		if c.state == api.StateSynReceived && c.passive {
+		if c.state == api.StateSynReceived && c.passive && !c.pending() {
 			c.drop(api.DropSyn)
 			c.end(api.ErrReset) // back to LISTEN
 			return
@@ -144,7 +145,7 @@ func (c *Conn) segmentSynchronised(now clock.Time, s *Segment) {
 	if fault.On("ack-of-unsent-taken") && ack > c.sndNxt {
 		ack = c.sndNxt
 	}
-	if c.state == api.StateSynReceived {
+	if c.state == api.StateSynReceived || c.pending() {
 		if !c.segmentSynReceivedAck(now, s, seq, ack) {
 			return
 		}

@@ -29,8 +29,16 @@ func (c *Conn) Poll(now clock.Time, out *Out) bool {
 			c.pollSyn(now, out)
 			return true
 		}
+		if c.pending() && c.pollData(now, out) {
+			c.checkInvariants()
+			return true
+		}
 	case api.StateTimeWait, api.StateFinWait2:
 	default:
+		if c.synDue && c.pending() {
+			c.pollSyn(now, out)
+			return true
+		}
 		if c.pollData(now, out) {
 			c.checkInvariants()
 			return true
@@ -129,6 +137,9 @@ func (c *Conn) pollReset(now clock.Time, out *Out) {
 func (c *Conn) pollData(now clock.Time, out *Out) bool {
 	if c.persisting() && !fault.On("zero-window-as-loss") {
 		c.limit = limitRwnd
+		if c.pending() { // the SYN-ACK is what there is to be sent again
+			return false
+		}
 		c.tm.stop(tmRetransmit)
 		c.armPersist(now)
 		return false

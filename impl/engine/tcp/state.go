@@ -17,6 +17,9 @@ func (c *Conn) end(reason error) {
 		c.keepRare()
 		c.reason = reason
 	}
+	if c.fast != nil || c.fastStatus != FastOpenUnused {
+		c.fastEnded(reason)
+	}
 	c.tm.stopAll()
 	if !fault.On("memory-leaks") {
 		c.releaseSend()
@@ -68,7 +71,7 @@ func (c *Conn) Abort(now clock.Time, reason error) {
 	case api.StateClosed:
 		return
 	case api.StateSynReceived:
-		if !c.p.Like.QuietHalfOpen || !c.passive {
+		if !c.p.Like.QuietHalfOpen || !c.passive || c.pending() {
 			c.queueReset()
 		}
 	case api.StateEstablished, api.StateFinWait1, api.StateFinWait2, api.StateCloseWait:
@@ -110,6 +113,10 @@ func (c *Conn) CloseWrite(now clock.Time) {
 		// RFC 9293, section 3.10.4 deletes the TCB here. Ours is still wanted for
 		// what has been written, so the FIN is queued until the handshake is
 		// complete; whoever wants to be rid of the connection aborts it.
+	case api.StateSynReceived:
+		if c.pending() {
+			c.setState(api.StateFinWait1)
+		}
 	case api.StateEstablished:
 		c.setState(api.StateFinWait1)
 	case api.StateCloseWait:

@@ -41,7 +41,7 @@ func (c *Conn) mayProbe() bool {
 func (c *Conn) armProbe(now clock.Time) {
 	c.tm.stop(tmProbe)
 	if c.ctl == nil || !c.useRACK() || c.p.Like.NoTLP || !c.mayProbe() || len(c.sb.ranges) > 0 ||
-		c.sndUna == c.sndNxt || c.tlp.end != 0 || c.tlp.due || c.backoff > 0 || !c.tm.armed(tmRetransmit) {
+		c.sndUna == c.sndNxt || c.tlp.end != 0 || c.tlp.due || c.backoff > 0 || !c.tm.armed(tmRetransmit) || c.pending() {
 		return
 	}
 	pto := tlpInitial

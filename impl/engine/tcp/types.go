@@ -57,6 +57,7 @@ type Params struct {
 	SynCookies                 CookiePolicy // of listeners
 	Autotune                   bool         // buffers begin small and grow up to the flow's
 	NoRACK                     bool         // detect losses by RFC 6675 in place of RFC 8985
+	FastOpen                   FastOpenParams
 
 	// Like, if not nil, makes a stack behave as others do. It is not changed while
 	// connections refer to it.
@@ -131,10 +132,11 @@ type Config struct {
 	Rand              interface{ Uint64() uint64 } // seeds the controllers' own
 	Budget            Budget
 	Counters          *Counters
-	User              any // the engine's flow, or the simulator's application
+	User              any           // the engine's flow, or the simulator's application
+	FastOpen          *FastOpenDial // of an active connection; nil: none
 
 	// Shared, if not nil, is what NewShared has made of such a Config. It then takes
-	// the place of all fields but the addresses, ISS, TSOffset, PathMTU and User.
+	// the place of all fields but the addresses, ISS, TSOffset, PathMTU, User and FastOpen.
 	Shared *Shared
 }
 
@@ -166,7 +168,7 @@ type Events uint16
 // The events.
 const (
 	EventState       Events = 1 << iota // State has changed
-	EventEstablished                    // the handshake is complete
+	EventEstablished                    // the handshake is complete; or Fast Open need not wait for that
 	EventRead                           // data, end of file or an error to read
 	EventWrite                          // the send queue is below its limit, or closed
 	EventAcked                          // Acked has moved

@@ -96,7 +96,7 @@ func (c *Conn) windowField(flags wire.Flags) uint16 {
 		return uint16(min(int64(c.wantEdge()-c.rcvNxt)>>c.rcvScale, 65535))
 	}
 	if flags&wire.SYN != 0 { // never scaled (RFC 7323, section 2.2)
-		field := min(c.receiveLimit(), 65535)
+		field := min(max(c.receiveLimit()-c.rq.size, 0), 65535)
 		if fault.On("window-of-syn-scaled") {
 			field = min(c.receiveLimit(), 65535) >> c.rcvScale
 		}

@@ -62,6 +62,7 @@ type TCPOptions struct {
 	TSval, TSecr   uint32
 	SACK           [4]SACKBlock
 	SACKCount      uint8
+	FastOpen       FastOpenOption
 
 	// BSD, for Emit, has the options of a SYN in the order of the BSDs: MSS, window
 	// scale, SACK-permitted, timestamps. The length is the same.
@@ -111,6 +112,9 @@ func (o *TCPOptions) optionsLen() (n int, blocks int) {
 	if o.HasWindowScale {
 		n += 1 + lenWindowScale
 	}
+	if k := o.FastOpen.len(); n+k <= maxTCPOptions {
+		n += k
+	}
 	blocks = min(int(o.SACKCount), len(o.SACK), (maxTCPOptions-n-4)/lenSACKBlock)
 	if blocks > 0 {
 		n += 4 + blocks*lenSACKBlock
@@ -122,7 +126,7 @@ func (o *TCPOptions) optionsLen() (n int, blocks int) {
 
 // HeaderLen returns the length of the header with its options, padded to a
 // multiple of four. Options that do not fit into 40 bytes are left out in the
-// order SACK blocks from the last.
+// order SACK blocks from the last, Fast Open.
 func (t *TCP) HeaderLen() int {
 	n, _ := t.Options.optionsLen()
 	return TCPMinHeaderLen + n
@@ -183,6 +187,10 @@ func (o *TCPOptions) emit(b []byte, blocks int) {
 		b[0], b[1], b[2], b[3] = optNop, optWindowScale, lenWindowScale, o.WindowScale
 		b = b[1+lenWindowScale:]
 	}
+	if k := o.FastOpen.len(); k > 0 && k <= len(b) {
+		o.FastOpen.emit(b)
+		b = b[k:]
+	}
 	if blocks > 0 {
 		b[0], b[1], b[2], b[3] = optNop, optNop, optSACK, byte(2+blocks*lenSACKBlock)
 		b = b[4:]
@@ -212,6 +220,14 @@ func (o *TCPOptions) emitBSD(b []byte) {
 		binary.BigEndian.PutUint32(b[n:], o.TSval)
 		binary.BigEndian.PutUint32(b[n+4:], o.TSecr)
 		n += 8
+	}
+	if k := o.FastOpen.len(); k > 0 && n+k <= len(b) {
+		for n%4 != 0 {
+			b[n] = optNop
+			n++
+		}
+		o.FastOpen.emit(b[n:])
+		n += k
 	}
 	clear(b[n:]) // the end of options, and padding
 }
@@ -294,6 +310,10 @@ func (o *TCPOptions) parse(b []byte) {
 				o.SACK[o.SACKCount] = SACKBlock{binary.BigEndian.Uint32(p), binary.BigEndian.Uint32(p[4:])}
 				o.SACKCount++
 			}
+		case kind == optFastOpen:
+			o.FastOpen.parse(false, opt[lenFastOpen:])
+		case kind == optExperimental && len(opt) >= lenFastOpenExp && binary.BigEndian.Uint16(opt[2:]) == fastOpenMagic:
+			o.FastOpen.parse(true, opt[lenFastOpenExp:])
 		}
 	}
 }

@@ -32,6 +32,11 @@ func drawTCP(t *rapid.T) TCP {
 	if o.HasTimestamps = rapid.Bool().Draw(t, "hasTS"); o.HasTimestamps {
 		o.TSval, o.TSecr = rapid.Uint32().Draw(t, "tsval"), rapid.Uint32().Draw(t, "tsecr")
 	}
+	if o.FastOpen.Present = rapid.Bool().Draw(t, "hasFastOpen"); o.FastOpen.Present {
+		o.FastOpen.Experimental = rapid.Bool().Draw(t, "experimental")
+		n := rapid.SampledFrom([]int{0, 4, 6, 8, 10, 12, 14, 16}).Draw(t, "cookie")
+		o.FastOpen.Cookie, _ = MakeCookie(rapid.SliceOfN(rapid.Byte(), n, n).Draw(t, "octets"))
+	}
 	o.SACKCount = rapid.Uint8Range(0, 4).Draw(t, "blocks")
 	for i := range o.SACK[:o.SACKCount] {
 		o.SACK[i] = SACKBlock{rapid.Uint32().Draw(t, "left"), rapid.Uint32().Draw(t, "right")}
@@ -53,6 +58,12 @@ func fits(h TCP) TCP {
 	}
 	if o.HasWindowScale {
 		used += 4
+	}
+	if f := &o.FastOpen; f.Present {
+		used += (2 + int(f.Cookie.Len) + 3) &^ 3
+		if f.Experimental {
+			used += (4+int(f.Cookie.Len)+3)&^3 - (2+int(f.Cookie.Len)+3)&^3
+		}
 	}
 	for o.SACKCount > 0 && used+4+8*int(o.SACKCount) > 40 {
 		o.SACKCount--
@@ -107,6 +118,15 @@ func TestTCPAgainstGopacket(t *testing.T) {
 		for _, opt := range l.Options {
 			d := opt.OptionData
 			switch opt.OptionType {
+			case 34:
+				o.FastOpen.Present = true
+				o.FastOpen.Cookie, _ = MakeCookie(d)
+			case 254:
+				o.FastOpen.Present, o.FastOpen.Experimental = true, true
+				if !bytes.HasPrefix(d, []byte{0xf9, 0x89}) {
+					t.Fatalf("experiment % x", d)
+				}
+				o.FastOpen.Cookie, _ = MakeCookie(d[2:])
 			case layers.TCPOptionKindMSS:
 				o.HasMSS, o.MSS = true, uint16(d[0])<<8|uint16(d[1])
 			case layers.TCPOptionKindWindowScale:
@@ -160,6 +180,14 @@ func TestTCPIllegalOptions(t *testing.T) {
 		{"unknown is skipped", []byte{254, 4, 9, 9, 2, 4, 5, 120}, mss},
 		{"wrong length of a known kind", []byte{2, 3, 9, 1, 2, 4, 5, 120}, mss},
 		{"after the end of options", []byte{2, 4, 5, 120, 0, 3, 3, 7}, mss},
+		{"Fast Open, a request", []byte{34, 2, 1, 1}, TCPOptions{FastOpen: FastOpenOption{Present: true}}},
+		{"Fast Open, the least", []byte{34, 6, 1, 2, 3, 4}, TCPOptions{FastOpen: FastOpenOption{Present: true, Cookie: Cookie{4, [16]byte{1, 2, 3, 4}}}}},
+		{"Fast Open, experimental", []byte{254, 8, 0xf9, 0x89, 1, 2, 3, 4},
+			TCPOptions{FastOpen: FastOpenOption{Present: true, Experimental: true, Cookie: Cookie{4, [16]byte{1, 2, 3, 4}}}}},
+		{"Fast Open, another experiment", []byte{254, 8, 0xf9, 0x88, 1, 2, 3, 4}, TCPOptions{}},
+		{"Fast Open, too short", []byte{34, 4, 1, 2, 2, 4, 5, 120}, mss},
+		{"Fast Open, odd", []byte{34, 7, 1, 2, 3, 4, 5, 2, 4, 5, 120}, mss},
+		{"Fast Open, too long", append([]byte{2, 4, 5, 120, 34, 20}, make([]byte, 18)...), mss},
 		{"SACK of no block", []byte{5, 2, 2, 4, 5, 120}, mss},
 		{"SACK of half a block", []byte{5, 6, 0, 0, 0, 1, 2, 4, 5, 120}, mss},
 	} {
@@ -203,6 +231,12 @@ func FuzzTCP(f *testing.F) {
 	b := make([]byte, h.HeaderLen())
 	h.Emit(b)
 	f.Add(b)
+	for _, exp := range []bool{false, true} {
+		h.Options.FastOpen = FastOpenOption{Present: true, Experimental: exp, Cookie: Cookie{8, [16]byte{1, 2, 3}}}
+		b := make([]byte, h.HeaderLen())
+		h.Emit(b)
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, n, ok := ParseTCP(b)
 		if !ok {
