@@ -2,6 +2,7 @@ package kernelsock
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"maps"
 	"net/netip"
@@ -126,6 +127,25 @@ func sockaddr(fd int, a netip.AddrPort) unix.Sockaddr {
 		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
 	}
 	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
+}
+
+// rawSockaddr is sockaddr as the kernel reads it; nothing for no address.
+func rawSockaddr(fd int, a netip.AddrPort) []byte {
+	if !a.IsValid() {
+		return nil
+	}
+	var b []byte
+	switch sa := sockaddr(fd, a).(type) {
+	case *unix.SockaddrInet4:
+		b = binary.NativeEndian.AppendUint16(b, unix.AF_INET)
+		b = binary.BigEndian.AppendUint16(b, uint16(sa.Port))
+		b = append(append(b, sa.Addr[:]...), make([]byte, 8)...)
+	case *unix.SockaddrInet6:
+		b = binary.NativeEndian.AppendUint16(b, unix.AF_INET6)
+		b = binary.BigEndian.AppendUint16(b, uint16(sa.Port))
+		b = append(append(append(b, make([]byte, 4)...), sa.Addr[:]...), make([]byte, 4)...)
+	}
+	return b
 }
 
 func addrPort(sa unix.Sockaddr) netip.AddrPort {
@@ -283,7 +303,7 @@ func (p *Process) Send(ctx context.Context, fd int, m *sock.Message, flags int) 
 				return vector(unix.SYS_WRITEV, fd, m)
 			}
 		}
-		n, _, err := message(unix.SYS_SENDMSG, fd, m, nil, control, flags|unix.MSG_NOSIGNAL)
+		n, _, err := message(unix.SYS_SENDMSG, fd, m, rawSockaddr(fd, m.Name), control, flags|unix.MSG_NOSIGNAL)
 		return n, err
 	})
 }
