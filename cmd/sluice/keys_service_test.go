@@ -33,8 +33,8 @@ func services(t *testing.T, items string) *serviceLab {
 	cfg, err := config.Load(config.Options{Name: "f", Data: []byte(`version: 1
 links: [{name: wire, driver: pipe}]
 stacks:
-  - {name: near, link: "wire:a", addresses: [10.0.0.1/24]}
-  - {name: far, link: "wire:b", addresses: [10.0.0.2/24]}
+  - {name: near, link: "wire:a", addresses: [10.0.0.1/24], tcp: {fast_open: {client: true}}}
+  - {name: far, link: "wire:b", addresses: [10.0.0.2/24], tcp: {fast_open: {server: true}}}
 shutdown: 1s
 services:
 ` + items)})
@@ -78,6 +78,24 @@ func converse(t *testing.T, c net.Conn) string {
 		t.Error(err)
 	}
 	return string(b)
+}
+
+// fastTalk sends a word with the SYN, if the server's cookie for that can be had by a
+// dial before, and returns what has become of it.
+func (l *serviceLab) fastTalk(from, to string) (outcome string) {
+	l.t.Helper()
+	for range 2 {
+		f, err := l.sys.Stack(from).(api.FastDialer).DialFast(context.Background(), netip.MustParseAddrPort(to), nil, api.NewBuffer([]byte("word")))
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		if b, err := f.Read(context.Background()); err != nil || string(b.Bytes()) != "word" {
+			l.t.Errorf("answer: %v", err)
+		}
+		outcome = f.Info().FastOpen
+		f.Close(context.Background())
+	}
+	return outcome
 }
 
 // http asks the far stack's web server.
@@ -137,6 +155,9 @@ var serviceCases = map[string]struct {
 	"services[].prefixes": {"  - {name: f, stack: far, handler: forward, prefixes: [10.9.9.0/24]}\n",
 		"  - {name: f, stack: far, handler: forward, prefixes: [10.9.9.7/16, '::/0']}\n",
 		func(l *serviceLab) string { return l.sys.Status().Services[0].Listen }, "[10.9.0.0/16 ::/0]"},
+	"services[].fast_open": {echo, strings.Replace(echo, "listen: 7", "listen: 7, fast_open: 5", 1), func(l *serviceLab) string {
+		return l.fastTalk("near", "10.0.0.2:7")
+	}, "accepted"},
 	"services[].connections": {echo, strings.Replace(echo, "listen: 7", "listen: 7, connections: 3", 1), nil, "3"},
 }
 

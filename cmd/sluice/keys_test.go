@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,28 @@ type keyCase struct {
 // inLab makes a see from a function of a lab.
 func inLab(f func(l *lab) string) func(*testing.T, string, []string) string {
 	return func(t *testing.T, yaml string, set []string) string { return f(newLab(t, yaml, set...)) }
+}
+
+// fastOpen dials with data, and sees whether the SYN, or its answer, has the option of
+// Fast Open (RFC 7413, section 4.1.1: kind 34).
+func fastOpen(syn bool) func(*testing.T, string, []string) string {
+	return inLab(func(l *lab) string {
+		l.do(func(ctx context.Context) {
+			if _, err := l.far.Listen(80, &api.ListenConfig{FastOpen: 8}, func(ctx context.Context, f api.Flow) { f.Close(ctx) }); err != nil {
+				l.t.Error(err)
+			}
+			f, err := l.near.(api.FastDialer).DialFast(ctx, addrOf(l.far), nil, api.NewBuffer([]byte("word")))
+			if err != nil {
+				l.t.Error(err)
+				return
+			}
+			f.Close(ctx)
+		})
+		has := func(p *packet) bool {
+			return p.tcp.SYN && p.tcp.ACK != syn && slices.ContainsFunc(p.tcp.Options, func(o layers.TCPOption) bool { return o.OptionType == 34 })
+		}
+		return fmt.Sprint(len(l.sent("lab:near", has))+len(l.received("lab:near", has)) > 0)
+	})
 }
 
 func replace(old, new string) func(string) string {
@@ -338,10 +361,13 @@ var keyCases = map[string]keyCase{
 		return fmt.Sprint(l.far.Info().ChallengeAcks)
 	})},
 
-	"stacks[].tcp.sack":         {set: []string{"stacks.near.tcp.sack=false"}, see: firstSYN(func(p packet) any { return strings.Contains(p.options, "SACK") }), want: "false"},
-	"stacks[].tcp.timestamps":   {set: []string{"stacks.near.tcp.timestamps=false"}, see: firstSYN(func(p packet) any { return strings.Contains(p.options, "Timestamps") }), want: "false"},
-	"stacks[].tcp.window_scale": {set: []string{"stacks.near.tcp.window_scale=false"}, see: firstSYN(func(p packet) any { return strings.Contains(p.options, "WindowScale") }), want: "false"},
-	"stacks[].tcp.ecn":          {set: []string{"stacks.near.tcp.ecn=on"}, see: firstSYN(func(p packet) any { return p.tcp.ECE && p.tcp.CWR }), want: "true"},
+	"stacks[].tcp.sack":             {set: []string{"stacks.near.tcp.sack=false"}, see: firstSYN(func(p packet) any { return strings.Contains(p.options, "SACK") }), want: "false"},
+	"stacks[].tcp.timestamps":       {set: []string{"stacks.near.tcp.timestamps=false"}, see: firstSYN(func(p packet) any { return strings.Contains(p.options, "Timestamps") }), want: "false"},
+	"stacks[].tcp.window_scale":     {set: []string{"stacks.near.tcp.window_scale=false"}, see: firstSYN(func(p packet) any { return strings.Contains(p.options, "WindowScale") }), want: "false"},
+	"stacks[].tcp.ecn":              {set: []string{"stacks.near.tcp.ecn=on"}, see: firstSYN(func(p packet) any { return p.tcp.ECE && p.tcp.CWR }), want: "true"},
+	"stacks[].tcp.fast_open.client": {set: []string{"stacks.near.tcp.fast_open.client=true"}, see: fastOpen(true), want: "true"},
+	"stacks[].tcp.fast_open.server": {base: []string{"stacks.near.tcp.fast_open.client=true"}, set: []string{"stacks.far.tcp.fast_open.server=true"},
+		see: fastOpen(false), want: "true"},
 	"stacks[].tcp.syn_cookies": {base: []string{"stacks.far.limits.half_open=3"}, set: []string{"stacks.far.tcp.syn_cookies=never"}, want: "3 0 7",
 		see: inLab(func(l *lab) string {
 			l.do(func(ctx context.Context) {
