@@ -81,37 +81,47 @@ func (n *namespace) run(args ...string) string {
 	return out
 }
 
-// dial connects from within the namespace.
-func (n *namespace) dial(addr string) *net.TCPConn {
-	n.t.Helper()
-	type result struct {
-		c   net.Conn
-		err error
-	}
-	ch := make(chan result)
+// do calls f on a thread that is in the namespace. The thread is not unlocked, so that it
+// ends with the goroutine and nothing else ever runs there.
+func (n *namespace) do(f func() error) error {
+	ch := make(chan error)
 	go func() {
-		// The thread is not unlocked, so that it ends with the goroutine and
-		// nothing else ever runs in the namespace.
 		runtime.LockOSThread()
 		h, err := netns.GetFromName(n.name)
 		if err == nil {
 			err = netns.Set(h)
 			h.Close()
 		}
-		if err != nil {
-			ch <- result{nil, err}
-			return
+		if err == nil {
+			err = f()
 		}
-		c, err := net.DialTimeout("tcp", addr, 10*time.Second)
-		ch <- result{c, err}
+		ch <- err
 	}()
-	r := <-ch
-	if r.err != nil {
-		n.t.Fatal(r.err)
+	return <-ch
+}
+
+// tryDial connects from within the namespace.
+func (n *namespace) tryDial(addr string, timeout time.Duration) (c *net.TCPConn, err error) {
+	err = n.do(func() error {
+		conn, err := net.DialTimeout("tcp", addr, timeout)
+		if err == nil {
+			c = conn.(*net.TCPConn)
+		}
+		return err
+	})
+	return c, err
+}
+
+// dial is tryDial that has to succeed.
+func (n *namespace) dial(addr string) *net.TCPConn {
+	n.t.Helper()
+	c, err := n.tryDial(addr, 10*time.Second)
+	if err != nil {
+		n.t.Fatal(err)
 	}
-	n.t.Cleanup(func() { r.c.Close() })
-	r.c.SetDeadline(time.Now().Add(2 * time.Minute))
-	return r.c.(*net.TCPConn)
+	n.t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(2 * time.Minute))
+	return c
 }
 
 // randomFile writes a file of n random bytes and returns its SHA-256.
