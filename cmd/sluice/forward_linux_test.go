@@ -61,11 +61,26 @@ func TestForwardOverTUN(t *testing.T) {
 		}
 	}()
 
+	// The kernel takes a new IPv6 address into use in its own time.
+	hosts := []string{"198.51.100.7", "[2001:db8:f::7]"}
+	for _, host := range hosts {
+		for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+			c, err := world.tryDial(host+":7", time.Second)
+			if err == nil {
+				c.Close()
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("without a forwarder: %v", err)
+			}
+		}
+	}
+
 	file := filepath.Join(t.TempDir(), "forward.yaml")
 	if err := os.WriteFile(file, []byte(forwardYAML), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	startDaemon(t, world.prefix(), "-c", file)
+	startDaemon(t, world.prefix(), "-c", file, "--set", "log.level=debug")
 	world.run("ip", "link", "set", "fwd0", "netns", clients.name)
 	clients.run("ip", "addr", "add", "10.9.0.1/24", "dev", "fwd0")
 	clients.run("ip", "addr", "add", "fd09::1/64", "dev", "fwd0", "nodad")
@@ -86,7 +101,7 @@ func TestForwardOverTUN(t *testing.T) {
 	}
 	defer silent.Wait()
 
-	for _, host := range []string{"198.51.100.7", "[2001:db8:f::7]"} {
+	for _, host := range hosts {
 		sent := bytes.Repeat([]byte(fmt.Sprintf("%-16.16s", host)), 64<<10)
 		c := clients.dial(host + ":7")
 		go func() {
