@@ -43,23 +43,25 @@ func TestForwardOverTUN(t *testing.T) {
 	world.run("ip", "route", "add", "198.51.100.96/28", "dev", "sink")
 	world.run("ip", "neigh", "add", "198.51.100.99", "lladdr", "02:00:00:00:00:99", "dev", "sink")
 
-	var l net.Listener
-	if err := world.do(func() (err error) { l, err = net.Listen("tcp", ":7"); return err }); err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				io.Copy(c, c)
-			}()
+	for _, family := range []string{"tcp4", "tcp6"} { // what "tcp" means has been found out elsewhere
+		var l net.Listener
+		if err := world.do(func() (err error) { l, err = net.Listen(family, ":7"); return err }); err != nil {
+			t.Fatal(err)
 		}
-	}()
+		defer l.Close()
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go func() {
+					defer c.Close()
+					io.Copy(c, c)
+				}()
+			}
+		}()
+	}
 
 	// The kernel takes a new IPv6 address into use in its own time.
 	hosts := []string{"198.51.100.7", "[2001:db8:f::7]"}
