@@ -188,8 +188,8 @@ func (c *Conn) affords(n int64) bool {
 	return true
 }
 
-// tuneSend lets the send buffer grow with what may be in flight. It counts memory, of which small
-// writes need more than they have bytes.
+// tuneSend lets the send buffer grow with what may be in flight. It counts memory, of
+// which small writes need more than they have bytes.
 func (c *Conn) tuneSend() {
 	space := c.sendLimit()
 	if !c.tunes || space >= c.cfg.Flow.SendBuffer {
