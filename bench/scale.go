@@ -38,7 +38,7 @@ func scaleCells() []*cell {
 		{
 			name: "million", about: "1,000,000 idle connections between two stacks of one process",
 			metric: "rss_gb", lower: true, slow: true, rounds: 1, timeout: 10 * time.Minute,
-			also:   []string{"heap_bytes", "gc_pause_p99_ms", "goroutines", "open_s", "close_s", "connections"},
+			also:   []string{"heap_bytes", "gc_pause_p99_ms", "gc_stop_p99_ms", "goroutines", "open_s", "close_s", "connections"},
 			stacks: []variant{{"sluice", func(p *params) (map[string]float64, error) { return sluiceIdle(p, 1_000_000) }}},
 		},
 		{
@@ -77,9 +77,10 @@ func rss() float64 {
 }
 
 // pauseP99 returns the 99th percentile of the garbage collector's pauses so far, in
-// milliseconds.
-func pauseP99() float64 {
-	s := []metrics.Sample{{Name: "/sched/pauses/total/gc:seconds"}}
+// milliseconds: whole ones ("total"), or the part of them until all had stopped
+// ("stopping").
+func pauseP99(part string) float64 {
+	s := []metrics.Sample{{Name: "/sched/pauses/" + part + "/gc:seconds"}}
 	metrics.Read(s)
 	if s[0].Value.Kind() != metrics.KindFloat64Histogram {
 		return 0
@@ -160,7 +161,7 @@ func sluiceIdle(p *params, n int) (map[string]float64, error) {
 	return map[string]float64{
 		"heap_bytes": (full - empty) / float64(2*n), "rss_bytes": resident / float64(2*n), "rss_gb": resident / (1 << 30),
 		"connections": float64(n), "open_per_s": float64(n) / opened.Seconds(), "open_s": opened.Seconds(),
-		"close_s": closed.Seconds(), "goroutines": float64(goroutines), "gc_pause_p99_ms": pauseP99(),
+		"close_s": closed.Seconds(), "goroutines": float64(goroutines), "gc_pause_p99_ms": pauseP99("total"), "gc_stop_p99_ms": pauseP99("stopping"),
 	}, nil
 }
 
@@ -262,7 +263,7 @@ func gvisorIdle(p *params, n int) (map[string]float64, error) {
 	}
 	m["heap_bytes"] = (heap() - empty) / float64(2*n)
 	m["rss_bytes"] = rss() / float64(2*n)
-	m["gc_pause_p99_ms"] = pauseP99()
+	m["gc_pause_p99_ms"], m["gc_stop_p99_ms"] = pauseP99("total"), pauseP99("stopping")
 	runtime.KeepAlive(clients)
 	runtime.KeepAlive(servers)
 	return m, nil

@@ -312,7 +312,7 @@ func TestRenegingSeenOnACK(t *testing.T) {
 	s.recv(fACK, 1, seg(1))
 	s.now = s.now.Add(time.Millisecond)
 	s.recv(fACK, 1, seg(10))
-	if s.c.stats.timeouts != 0 || s.c.tm[tmRetransmit].Sub(s.now) < 100*time.Millisecond {
+	if s.c.seldom.timeouts != 0 || s.c.tm[tmRetransmit].Sub(s.now) < 100*time.Millisecond {
 		t.Errorf("timer due in %v", s.c.tm[tmRetransmit].Sub(s.now))
 	}
 }

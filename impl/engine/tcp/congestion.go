@@ -123,7 +123,8 @@ const maxSaneWindow = 1 << 48
 func (c *Conn) takeControl() {
 	k := c.ctl.Control()
 	if k.Cwnd < c.mss || k.Cwnd > maxSaneWindow || k.Ssthresh < 0 || k.Pacing < 0 || k.Quantum < 0 {
-		c.stats.misruled++
+		c.keepRare()
+		c.seldom.misruled++
 	}
 	if most := c.p.Like.MaxPacing; most > 0 && (k.Pacing <= 0 || int64(k.Pacing) > most) {
 		k.Pacing = cc.BytesPerSec(most)

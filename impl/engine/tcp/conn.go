@@ -50,12 +50,6 @@ type Conn struct {
 	tunes     bool // the buffers begin small; from the end of the handshake on
 	quickAcks int8
 
-	// Options negotiated.
-	sackOK, tsOK, scaleOK bool
-	hasTSRecent           bool
-	sndScale, rcvScale    uint8
-	tsRecent, tsOffset    uint32
-
 	// What Poll has to send besides data.
 	synDue   bool
 	rstDue   bool
@@ -65,10 +59,17 @@ type Conn struct {
 	// Retransmission.
 	synAmbiguous bool // the SYN or SYN-ACK was sent more than once, by whatever cause (Karn)
 	fastStatus   FastOpenStatus
-	backoff      int32
-	retries      int32 // consecutive expiries without progress
-	synRexmits   int32
-	persistBack  int32
+	backoff      uint8 // this and those below saturate
+	persistBack  uint8
+	synRexmits   uint16
+	retries      uint16 // consecutive expiries without progress
+
+	// Options negotiated.
+	sackOK, tsOK, scaleOK bool
+	hasTSRecent           bool
+	sndScale, rcvScale    uint8
+	tsRecent, tsOffset    uint32
+	announcedMSS          int32
 
 	tm timers
 
@@ -97,7 +98,6 @@ type Conn struct {
 	// Sizes.
 	rcvMSS, lastSegLen int32 // estimate of the peer's segment size, and what it goes by
 	pathMTU, peerMSS   int32
-	announcedMSS       int32
 	mss                int64 // effective send MSS: payload of a full segment without SACK blocks
 
 	// Congestion control.
@@ -131,15 +131,13 @@ type controllerEvents struct {
 	cong cc.CongestionEvent
 }
 
-// connStats are the counters of Info.
+// connStats are the counters of Info. Those of what most connections do not meet are
+// rareStats.
 type connStats struct {
-	bytesSent, bytesReceived, bytesRexmit uint64
-	segsSent, segsReceived                uint64
-	rexmits                               uint64
-	dupAcks, timeouts, probes, undone     uint32
-	spurious, misruled                    uint32 // misruled: answers of the controller that were out of bounds
-	dataSent, dataReceived, outOfOrder    uint32 // segments, in 32 bits as tcp_info has them
-	delivered, deliveredCE, reordered     uint32
+	bytesSent, bytesReceived          uint64
+	segsSent, segsReceived            uint64
+	dupAcks, outOfOrder, reordered    uint32
+	dataSent, dataReceived, delivered uint32 // segments, in 32 bits as tcp_info has them
 }
 
 // newConn makes what active and passive connections have in common.
@@ -226,6 +224,13 @@ func (c *Conn) setState(s api.State) {
 		// any more; and if nobody ever reads it, it is garbage like the rest of
 		// the connection, and not a hole in the stack's budget.
 		c.uncharge(c.rq.disown())
+	}
+}
+
+// saturate counts one more, unless n is as high as it can be.
+func saturate[T uint8 | uint16](n *T) {
+	if *n+1 != 0 {
+		*n++
 	}
 }
 

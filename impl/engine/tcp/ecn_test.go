@@ -416,8 +416,8 @@ func TestECNWindowOfOne(t *testing.T) {
 	s.now = s.now.Add(time.Millisecond)
 	s.c.Timeout(s.now)
 	s.want(fACK|fCWR, seg(1), 1, 1460)
-	if len(f.last.congs) != 0 || s.c.stats.timeouts != 0 {
-		t.Errorf("%+v, %d timeouts", f.last.congs, s.c.stats.timeouts)
+	if len(f.last.congs) != 0 || s.c.seldom.timeouts != 0 {
+		t.Errorf("%+v, %d timeouts", f.last.congs, s.c.seldom.timeouts)
 	}
 }
 

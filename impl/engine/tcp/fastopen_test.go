@@ -352,7 +352,7 @@ func TestFastOpenBlackholeAfterHandshake(t *testing.T) {
 	s.fastOutcome()
 	s.write(300)
 	s.want(fACK, 501, 1, 300)
-	for s.c.stats.timeouts < 3 {
+	for s.c.seldom.timeouts < 3 {
 		s.until()
 		for s.poll() {
 			s.done()

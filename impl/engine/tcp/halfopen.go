@@ -464,7 +464,7 @@ func (r *Responder) Accept(now clock.Time, cfg *Config, h *HalfOpen) *Conn {
 		c.rcvEdge = c.rcvNxt + uint64(r.scaledWindow())<<r.scale
 	}
 	c.lastSend, c.lastDataSent = h.repeated, h.repeated
-	c.synRexmits = int32(h.retries)
+	c.synRexmits = uint16(h.retries)
 	c.synAmbiguous = h.flags&halfAmbiguous != 0
 	if h.flags&halfChallenged != 0 {
 		c.keepRare()
@@ -472,7 +472,10 @@ func (r *Responder) Accept(now clock.Time, cfg *Config, h *HalfOpen) *Conn {
 	}
 	n := uint64(h.retries)
 	c.stats.segsReceived, c.stats.segsSent = 1, 1+n
-	c.stats.rexmits, c.stats.timeouts = n, uint32(n)
+	if n > 0 {
+		c.keepRare()
+		c.seldom.rexmits, c.seldom.timeouts = n, uint32(n)
+	}
 	if h.retries >= maxR1 {
 		c.softError(api.ErrTimeout)
 	}

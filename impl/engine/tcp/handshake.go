@@ -208,7 +208,8 @@ func (c *Conn) pollSyn(now clock.Time, out *Out) {
 	c.lastDataSent = now
 	if !first {
 		c.synAmbiguous = true
-		c.stats.rexmits++
+		c.keepRare()
+		c.seldom.rexmits++
 		c.cfg.Counters.Retransmits++
 	}
 	c.header(now, out, c.iss, flags)
@@ -273,11 +274,12 @@ func (c *Conn) onSynTimeout(now clock.Time) {
 		c.end(api.ErrTimeout)
 		return
 	}
-	c.synRexmits++
+	saturate(&c.synRexmits)
 	if c.passive || int(c.synRexmits) > c.p.Like.SynLinear {
-		c.backoff++
+		saturate(&c.backoff)
 	}
-	c.stats.timeouts++
+	c.keepRare()
+	c.seldom.timeouts++
 	c.synDue = true
 	c.fastSynTimeout()
 	c.noteR1(int(c.synRexmits))

@@ -21,10 +21,10 @@ func (c *Conn) Info(now clock.Time) api.Info {
 		SendWindowScale: -1, RecvWindowScale: -1,
 		SACK: c.sackOK, Timestamps: c.tsOK, ECN: c.ecn.ok,
 		BytesSent: c.stats.bytesSent, BytesReceived: c.stats.bytesReceived,
-		BytesRetransmitted: c.stats.bytesRexmit, BytesAcked: c.Acked(),
+		BytesRetransmitted: c.seldom.bytesRexmit, BytesAcked: c.Acked(),
 		SegmentsSent: c.stats.segsSent, SegmentsReceived: c.stats.segsReceived,
-		Retransmits: c.stats.rexmits, SpuriousRetransmits: uint64(c.stats.spurious),
-		DupAcks: uint64(c.stats.dupAcks), Timeouts: uint64(c.stats.timeouts),
+		Retransmits: c.seldom.rexmits, SpuriousRetransmits: uint64(c.seldom.spurious),
+		DupAcks: uint64(c.stats.dupAcks), Timeouts: uint64(c.seldom.timeouts),
 		DeliveryRate:  c.rate.last,
 		UrgentPending: c.urgentPending(),
 		SoftError:     c.softErr,
@@ -90,10 +90,10 @@ func (c *Conn) segmentInfo(i *api.Info) {
 	if c.ctl != nil {
 		i.CongestionState = phaseNames[c.phase]
 	}
-	i.Probes = uint64(c.stats.probes)
-	i.ControllerFaults = uint64(c.stats.misruled)
+	i.Probes = uint64(c.seldom.probes)
+	i.ControllerFaults = uint64(c.seldom.misruled)
 	i.DataSegmentsSent, i.DataSegmentsReceived = uint64(c.stats.dataSent), uint64(c.stats.dataReceived)
-	i.DeliveredSegments, i.DeliveredCE = uint64(c.stats.delivered), uint64(c.stats.deliveredCE)
+	i.DeliveredSegments, i.DeliveredCE = uint64(c.stats.delivered), uint64(c.seldom.deliveredCE)
 	i.OutOfOrderSegments, i.ReorderingSeen = uint64(c.stats.outOfOrder), uint64(c.stats.reordered)
 	i.RecvSegment = int64(c.rcvMSS)
 	i.AckDelay = c.p.DelayedAck

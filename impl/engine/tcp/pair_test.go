@@ -401,7 +401,7 @@ func TestTransfer(t *testing.T) {
 			if !bytes.Equal(got[1], data[0]) || !bytes.Equal(got[0], data[1]) {
 				t.Fatal("bytes differ")
 			}
-			t.Logf("%v, %d packets, %d/%d rexmits, %d/%d timeouts", p.now, p.packets, p.c[0].stats.rexmits, p.c[1].stats.rexmits, p.c[0].stats.timeouts, p.c[1].stats.timeouts)
+			t.Logf("%v, %d packets, %d/%d rexmits, %d/%d timeouts", p.now, p.packets, p.c[0].seldom.rexmits, p.c[1].seldom.rexmits, p.c[0].seldom.timeouts, p.c[1].seldom.timeouts)
 			for p.step() && p.now < clock.Never {
 			}
 			for i, c := range p.c {

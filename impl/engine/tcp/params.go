@@ -1,6 +1,9 @@
 package tcp
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // DefaultParams returns the parameters that a stack uses unless told otherwise.
 func DefaultParams() Params {
@@ -40,6 +43,7 @@ func (p Params) WithDefaults() Params {
 	if p.OrphanRetries <= 0 {
 		p.OrphanRetries = d.OrphanRetries
 	}
+	p.OrphanRetries = min(p.OrphanRetries, math.MaxUint8) // as far as the probes are counted
 	if p.MaxWindow <= 0 {
 		p.MaxWindow = d.MaxWindow
 	}

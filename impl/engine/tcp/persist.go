@@ -34,7 +34,7 @@ func (c *Conn) onPersistTimeout(now clock.Time) {
 		c.progressAt = now // from where Linux counts the user's timeout
 	}
 	if !fault.On("persist-without-backoff") {
-		c.persistBack++
+		saturate(&c.persistBack)
 	}
 	c.probeDue = true
 }

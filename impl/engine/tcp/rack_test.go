@@ -104,7 +104,7 @@ func TestRACKLostRetransmission(t *testing.T) {
 	// What was sent after the retransmission has arrived.
 	s.recv(fACK, 1, at(0), s.sack(at(1), high))
 	s.want(fACK, at(0), 1, size)
-	if s.c.stats.timeouts != 0 {
+	if s.c.seldom.timeouts != 0 {
 		t.Error("a timeout was needed")
 	}
 }
@@ -135,8 +135,8 @@ func TestTailLossProbe(t *testing.T) {
 	s.want(fACK, at(8), 1, size)
 	s.now = s.now.Add(40 * time.Millisecond)
 	s.recv(fACK, 1, at(10))
-	if s.c.stats.timeouts != 0 || len(f.last.congs) != 1 || s.c.phase != cc.Open {
-		t.Errorf("%d timeouts, %d congestions, phase %v", s.c.stats.timeouts, len(f.last.congs), s.c.phase)
+	if s.c.seldom.timeouts != 0 || len(f.last.congs) != 1 || s.c.phase != cc.Open {
+		t.Errorf("%d timeouts, %d congestions, phase %v", s.c.seldom.timeouts, len(f.last.congs), s.c.phase)
 	}
 }
 
@@ -259,9 +259,9 @@ func TestFRTO(t *testing.T) {
 	for _, spurious := range []bool{true, false} {
 		f := &undoerFactory{}
 		s, at, size := warm(t, f, 30, sackOpts)
-		for s.c.stats.timeouts == 0 { // a tail loss probe comes first
+		for s.c.seldom.timeouts == 0 { // a tail loss probe comes first
 			s.until()
-			for s.c.stats.timeouts == 0 && s.poll() {
+			for s.c.seldom.timeouts == 0 && s.poll() {
 				s.done()
 			}
 		}

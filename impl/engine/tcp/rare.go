@@ -26,6 +26,17 @@ type rare struct {
 	rstAck   uint32
 
 	priorAcks []priorAck // to be sent before anything else
+
+	seldom rareStats
+}
+
+// rareStats are the counters of Info of which most connections have none.
+type rareStats struct {
+	rexmits, bytesRexmit uint64
+	timeouts, probes     uint32
+	undone, spurious     uint32
+	misruled             uint32 // answers of the controller that were out of bounds
+	deliveredCE          uint32
 }
 
 // keepRare is called before something is put into c.rare.

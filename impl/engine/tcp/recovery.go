@@ -91,7 +91,8 @@ func (c *Conn) segmentAck(now clock.Time, h *wire.TCP, seq, ack uint64, pure boo
 	}
 	ece := c.ecn.ok && h.Flags&wire.ECE != 0
 	if ece {
-		c.stats.deliveredCE += uint32(c.segmentsIn(delivered))
+		c.keepRare()
+		c.seldom.deliveredCE += uint32(c.segmentsIn(delivered))
 		c.ecnCongestion(now, cum, delivered, before)
 	}
 	if c.engineLeads() && !fault.On("prr-off") {
@@ -252,8 +253,8 @@ func (c *Conn) takeSack(now clock.Time, h *wire.TCP, ack uint64, sacked *int64) 
 		if i == 0 && (b.end <= ack || o.SACKCount > 1 && c.encloses(&o.SACK[1], b)) {
 			// RFC 2883, section 4: a duplicate, below the ACK or within the next
 			// block. It tells of needless retransmissions and of nothing else.
-			if c.stats.rexmits > uint64(c.stats.spurious) {
-				c.stats.spurious++
+			if c.seldom.rexmits > uint64(c.seldom.spurious) {
+				c.seldom.spurious++ // c.rare is its own: something was sent again
 			}
 			c.reo.dsack = true
 			c.undoDuplicate(b)
@@ -627,10 +628,11 @@ func (c *Conn) onRetransmitTimeout(now clock.Time) {
 		return
 	}
 	c.watching(now, 0)
-	c.stats.timeouts++
-	c.retries++
+	c.keepRare()
+	c.seldom.timeouts++
+	saturate(&c.retries)
 	if !fault.On("backoff-off") && !c.linearTimeout() {
-		c.backoff++ // (5.5)
+		saturate(&c.backoff) // (5.5)
 	}
 	c.noteR1(int(c.retries))
 	c.fastTimeout(int(c.retries))

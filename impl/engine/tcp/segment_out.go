@@ -414,9 +414,10 @@ func (c *Conn) retransmit(now clock.Time, out *Out, i int, most int64) {
 	c.undoResent(now, r.end, n)
 	c.forceRexmit = false
 	segs := uint64(max(1, (data+size-1)/size))
-	c.stats.rexmits += segs
+	c.keepRare()
+	c.seldom.rexmits += segs
 	c.cfg.Counters.Retransmits += segs
-	c.stats.bytesRexmit += uint64(data)
+	c.seldom.bytesRexmit += uint64(data)
 	c.sent(now, n)
 }
 
@@ -545,9 +546,10 @@ func (c *Conn) pollProbe(now clock.Time, out *Out) {
 		if l := c.sb.live(); len(l) > 0 {
 			l[0].flags |= recEverRexmit
 		}
-		c.stats.rexmits++
+		c.keepRare()
+		c.seldom.rexmits++
 		c.cfg.Counters.Retransmits++
-		c.stats.bytesRexmit += uint64(data)
+		c.seldom.bytesRexmit += uint64(data)
 	}
 	c.lastDataSent = now
 	c.watchUser(now)

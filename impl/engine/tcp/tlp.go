@@ -100,7 +100,8 @@ func (c *Conn) pollTailProbe(now clock.Time, out *Out) bool {
 		c.retransmit(now, out, i, size)
 	}
 	c.tlp.end = c.sndNxt
-	c.stats.probes++
+	c.keepRare()
+	c.seldom.probes++
 	c.tm.stop(tmProbe)
 	c.tm[tmRetransmit] = now.Add(c.currentRTO())
 	if fault.On("tlp-again-and-again") {

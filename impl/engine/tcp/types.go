@@ -45,7 +45,7 @@ type Params struct {
 	FinWait2                   time.Duration // for orphans
 	SynTimeout                 time.Duration // R2 of a SYN, section 3.8.3
 	UserTimeout                time.Duration // R2 otherwise
-	OrphanRetries              int           // retransmissions for a flow that nobody holds
+	OrphanRetries              int           // retransmissions for a flow that nobody holds; at most 255
 	ChallengeInterval          time.Duration // RFC 5961, section 7: at most one challenge ACK each
 	InitialWindow              int64         // bytes; 0: RFC 6928
 	MaxWindow                  int64         // cap on cwnd, in bytes

@@ -130,7 +130,8 @@ func (c *Conn) undoIfSpurious(now clock.Time, h *wire.TCP, cum, delivered int64)
 	}
 	kind := u.kind
 	*u = undoState{}
-	c.stats.undone++
+	c.keepRare()
+	c.seldom.undone++
 	c.ecn.cwrDue = false // nothing has been reduced
 	c.sb.unlose()
 	c.tlp = tlpState{}
