@@ -86,6 +86,17 @@ func (c *Conn) fastFlow(l *WirePort) {
 	c.Flow = f
 }
 
+// fastOpened is a flow that the stack has accepted with n bytes of a SYN, whose handshake
+// is not complete.
+func (t *T) fastOpened(h Hello, n int) (*Lab, *Conn) {
+	w := t.fastLab()
+	l := w.fastPort(8)
+	c := w.fastSYN(l, h, w.fastCookie(l), n)
+	c.fastSYNACK(n)
+	c.fastFlow(l)
+	return w, c
+}
+
 // startFast makes the stack dial the peer with data.
 func (w *Lab) startFast(h Hello, n int) (*Conn, *Op[dialling]) {
 	d, ok := w.Stack.(api.FastDialer)
@@ -170,11 +181,7 @@ var fastOpenCases = []Case{
 		ID: "rfc7413/4.2.2-server", Level: OnWire, Source: "RFC 7413 section 4.2.2", Title: "A SYN with a good cookie brings its data", Needs: FastOpen,
 		Clause: "The SYN-ACK acknowledges the data; they can be read, and are answered, before the handshake is complete; it is completed as ever.",
 		Run: func(t *T) {
-			w := t.fastLab()
-			l := w.fastPort(8)
-			c := w.fastSYN(l, Hello{}, w.fastCookie(l), 500)
-			c.fastSYNACK(500)
-			c.fastFlow(l)
+			_, c := t.fastOpened(Hello{}, 500)
 			t.WantPattern(c.Flow, 0, 500)
 			c.Written(1000)
 			c.GotData(time.Second, 1001)
@@ -189,11 +196,7 @@ var fastOpenCases = []Case{
 		ID: "rfc7413/4.2.2-no-data", Level: OnWire, Source: "RFC 7413 section 4.2.2", Title: "A good cookie without data lets the server speak first", Needs: FastOpen,
 		Clause: "After a SYN with a valid cookie the server may send, although the handshake is not complete.",
 		Run: func(t *T) {
-			w := t.fastLab()
-			l := w.fastPort(8)
-			c := w.fastSYN(l, Hello{}, w.fastCookie(l), 0)
-			c.fastSYNACK(0)
-			c.fastFlow(l)
+			_, c := t.fastOpened(Hello{}, 0)
 			c.Written(700)
 			c.GotData(time.Second, 701)
 		},
@@ -226,11 +229,7 @@ var fastOpenCases = []Case{
 		ID: "rfc7413/4.2.2-syn-ack-again", Level: OnWire, Source: "RFC 7413 section 4.2.2", Title: "A SYN-ACK is sent again with neither data nor the option", Needs: FastOpen,
 		Clause: "If the SYN-ACK timer fires, the SYN-ACK is retransmitted without data and without Fast Open option, and still acknowledges what came with the SYN; the data follow its ACK.",
 		Run: func(t *T) {
-			w := t.fastLab()
-			l := w.fastPort(8)
-			c := w.fastSYN(l, Hello{}, w.fastCookie(l), 300)
-			c.fastSYNACK(300)
-			c.fastFlow(l)
+			_, c := t.fastOpened(Hello{}, 300)
 			c.Written(400)
 			c.GotData(time.Second, 401)
 			for range 2 {
@@ -248,11 +247,7 @@ var fastOpenCases = []Case{
 		ID: "rfc7413/4.2.2-duplicate", Level: OnWire, Source: "RFC 7413 section 4.2.2, RFC 9293 section 3.10.7.4", Title: "A SYN that comes twice brings its data once", Needs: FastOpen,
 		Clause: "The SYN again, with its data, is answered by the SYN-ACK again, or by an ACK once the handshake is complete; the data are delivered once.",
 		Run: func(t *T) {
-			w := t.fastLab()
-			l := w.fastPort(8)
-			c := w.fastSYN(l, Hello{}, w.fastCookie(l), 200)
-			c.fastSYNACK(200)
-			c.fastFlow(l)
+			_, c := t.fastOpened(Hello{}, 200)
 			c.Drain(600 * time.Millisecond)
 			c.fastAgain(200)
 			c.fastSYNACK(200)
@@ -271,11 +266,7 @@ var fastOpenCases = []Case{
 		ID: "rfc7413/4.2.2-initial-window", Level: OnWire, Source: "RFC 7413 section 4.2.2", Title: "No more than the initial window goes out before the handshake is complete", Needs: FastOpen,
 		Clause: "The server follows RFC 5681 (RFC 6928) in what it sends before the ACK of its SYN-ACK.",
 		Run: func(t *T) {
-			w := t.fastLab()
-			l := w.fastPort(8)
-			c := w.fastSYN(l, Hello{MSS: 1000}, w.fastCookie(l), 10)
-			c.fastSYNACK(10)
-			c.fastFlow(l)
+			_, c := t.fastOpened(Hello{MSS: 1000}, 10)
 			c.Written(30_000)
 			c.Drain(paced)
 			if n := c.rcv - 1; n < 1000 || n > 14_600 {
@@ -287,11 +278,7 @@ var fastOpenCases = []Case{
 		ID: "rfc7413/4.2.2-reset", Level: OnWire, Source: "RFC 7413 section 4.2.2, MUST-11", Title: "A reset ends what a SYN with data has opened", Needs: FastOpen,
 		Clause: "A reset in SYN-RECEIVED ends the flow, and its user gets ErrReset.",
 		Run: func(t *T) {
-			w := t.fastLab()
-			l := w.fastPort(8)
-			c := w.fastSYN(l, Hello{}, w.fastCookie(l), 0)
-			c.fastSYNACK(0)
-			c.fastFlow(l)
+			w, c := t.fastOpened(Hello{}, 0)
 			op := Start(t, "read", func() error { _, err := c.Flow.Read(t.Bound()); return err })
 			w.Sleep(t.short())
 			c.Send(RST)
