@@ -139,6 +139,24 @@ func (p *parser) peek() (token, error) {
 	return t, err
 }
 
+// ahead returns the next n tokens without going on. Those beyond the end, or beyond what
+// is no token, are the end.
+func (p *parser) ahead(n int) []token {
+	lex, tok, pending := *p.lex, p.tok, p.pending
+	defer func() { *p.lex, p.tok, p.pending = lex, tok, pending }()
+	ts := make([]token, n)
+	for i := range ts {
+		if p.advance() != nil {
+			p.tok = token{kind: tokEOF}
+		}
+		ts[i] = p.tok
+		if p.tok.kind == tokEOF {
+			break
+		}
+	}
+	return ts
+}
+
 func (p *parser) script(s *Script) error {
 	if err := p.advance(); err != nil {
 		return err

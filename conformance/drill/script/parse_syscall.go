@@ -307,26 +307,11 @@ func unescape(s string) string {
 // GRE header.
 func (p *parser) braces() (Expr, error) {
 	start := p.tok
-	next, err := p.peek()
-	if err != nil {
-		return nil, err
-	}
-	if next.is('(') {
+	switch next := p.ahead(3); {
+	case next[0].is('(') && next[1].isWord("label") && next[2].kind == tokInt:
 		return p.headerValue(start, "mpls")
-	}
-	if next.isWord("flags") || next.isWord("Flags") {
-		saved, tok, pending := *p.lex, p.tok, p.pending
-		if err := p.advance(); err != nil {
-			return nil, err
-		}
-		after, err := p.peek()
-		if err != nil {
-			return nil, err
-		}
-		*p.lex, p.tok, p.pending = saved, tok, pending
-		if !after.is('=') && !after.is(',') && !after.is('}') {
-			return p.headerValue(start, "gre")
-		}
+	case (next[0].isWord("flags") || next[0].isWord("Flags")) && !next[1].is('=') && !next[1].is(',') && !next[1].is('}'):
+		return p.headerValue(start, "gre")
 	}
 	if err := p.advance(); err != nil {
 		return nil, err
