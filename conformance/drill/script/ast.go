@@ -410,8 +410,7 @@ type Call struct {
 
 // Struct is "{name=value, ...}": an address, linger, pollfd, msghdr, cmsghdr,
 // iovec by names, epoll_event, and whatever else has named members. Its kind
-// follows from its members; see Field. An MPLS stack or a GRE header as a value
-// is a Struct with the one member "mpls" or "gre", whose value is a Str.
+// follows from its members; see Field.
 type Struct struct {
 	Pos
 	Fields []Field
@@ -424,6 +423,14 @@ type Field struct {
 	Name  string
 	Arg   Expr
 	Value Expr
+}
+
+// Header is "{(label 1, ...)}" or "{flags 0x2000, ...}": an MPLS stack or a GRE header
+// as a value. Text is what stands between the braces.
+type Header struct {
+	Pos
+	Kind string // "mpls" or "gre"
+	Text string
 }
 
 // Field returns the value of a member, or nil.
@@ -448,6 +455,7 @@ func (*Unary) expr()   {}
 func (*List) expr()    {}
 func (*Call) expr()    {}
 func (*Struct) expr()  {}
+func (Header) expr()   {}
 
 // Position returns p itself.
 func (p Pos) Position() Pos { return p }

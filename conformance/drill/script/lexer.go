@@ -63,6 +63,9 @@ func (t token) is(c byte) bool { return t.kind == tokPunct && t.text[0] == c }
 // isWord says whether t is the word w.
 func (t token) isWord(w string) bool { return t.kind == tokWord && t.text == w }
 
+// isNumber says whether t is a whole number without a sign.
+func (t token) isNumber() bool { return t.kind == tokHex || t.kind == tokInt && t.text[0] != '-' }
+
 // lexer cuts a source into tokens.
 type lexer struct {
 	file string

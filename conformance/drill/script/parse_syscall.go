@@ -308,9 +308,9 @@ func unescape(s string) string {
 func (p *parser) braces() (Expr, error) {
 	start := p.tok
 	switch next := p.ahead(3); {
-	case next[0].is('(') && next[1].isWord("label") && next[2].kind == tokInt:
+	case next[0].is('(') && next[1].isWord("label") && next[2].isNumber():
 		return p.headerValue(start, "mpls")
-	case (next[0].isWord("flags") || next[0].isWord("Flags")) && !next[1].is('=') && !next[1].is(',') && !next[1].is('}'):
+	case (next[0].isWord("flags") || next[0].isWord("Flags")) && (next[1].isNumber() || next[1].is('[')):
 		return p.headerValue(start, "gre")
 	}
 	if err := p.advance(); err != nil {
@@ -405,5 +405,5 @@ func (p *parser) headerValue(start token, kind string) (Expr, error) {
 	if err := p.punct('}'); err != nil {
 		return nil, err
 	}
-	return &Struct{start.pos, []Field{{Pos: start.pos, Name: kind, Value: Str{Pos: start.pos, Value: text}}}}, nil
+	return Header{start.pos, kind, text}, nil
 }

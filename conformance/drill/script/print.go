@@ -433,6 +433,8 @@ func ExprText(x Expr) string {
 		return x.Name + "(" + exprList(x.Args) + ")"
 	case *Struct:
 		return structText(x)
+	case Header:
+		return "{" + x.Text + "}"
 	}
 	return ""
 }
@@ -456,11 +458,6 @@ func operand(x Expr, least int) string {
 func structText(x *Struct) string {
 	var parts []string
 	for _, f := range x.Fields {
-		if f.Name == "mpls" || f.Name == "gre" {
-			if text, ok := f.Value.(Str); ok && len(x.Fields) == 1 {
-				return "{" + text.Value + "}"
-			}
-		}
 		arg := ""
 		if f.Arg != nil {
 			arg = "(" + ExprText(f.Arg) + ")"
