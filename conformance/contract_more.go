@@ -260,6 +260,16 @@ var crowdCases = []Case{
 				case 2:
 					t.ok("close write", f.CloseWrite())
 				}
+				for i, op := range ops {
+					if i%4 < 2 { // Write and Writev
+						t.is("write", op.Wait(), api.ErrClosed)
+					}
+				}
+				if how == 2 {
+					// A full queue may have taken a little more of a WriteNoDelay: that one
+					// waits, and may, until it is acknowledged.
+					Start(t, "reads", func() error { _, err := readAll(t, g); return err })
+				}
 				for _, op := range ops {
 					t.is("write", op.Wait(), api.ErrClosed)
 				}

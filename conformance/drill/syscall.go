@@ -43,7 +43,7 @@ func (c *caller) fd(x script.Expr) (int, error) {
 	if live, ok := c.fds[v]; ok {
 		return live, nil
 	}
-	return int(v), nil // one that is not open
+	return -1, nil // it is not open; the process may have another by this number
 }
 
 // opened notes a descriptor that a call has returned.
