@@ -524,6 +524,9 @@ const renegingDelay = 10 * time.Millisecond
 
 // afterAck looks after the timers and the state once an ACK has been taken in.
 func (c *Conn) afterAck(now clock.Time, cum int64) {
+	if c.probeDue && !c.persisting() {
+		c.probeDue = false // what was to be its octet has been acknowledged
+	}
 	if c.sndUna == c.sndNxt && fault.On("rto-not-stopped") {
 		c.probeDue = cum > 0 && c.state == api.StateEstablished
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluicenet/sluice/api"
 	"github.com/sluicenet/sluice/api/cc"
+	"github.com/sluicenet/sluice/api/clock"
 	"github.com/sluicenet/sluice/impl/engine/wire"
 )
 
@@ -361,6 +362,39 @@ func TestPersistFin(t *testing.T) {
 	s.want(fACK|fFIN, 1001, 1, 0)
 	s.recv(fACK, 1, 1002, win(0))
 	s.state(api.StateFinWait2)
+}
+
+// A probe is due and has not been sent, another being busy with sending, when the ACK
+// comes that leaves nothing to probe with.
+func TestPersistAckBeforeProbe(t *testing.T) {
+	for _, closing := range []bool{true, false} {
+		s := scriptConfig{synOpts: mssOnly, window: 1000}.open(t)
+		last, flags, length := uint32(1002), fACK|fFIN, 0
+		if closing {
+			s.write(1000)
+			s.c.CloseWrite(s.now)
+		} else {
+			s.write(1001)
+			flags, length = fACK, 1
+		}
+		s.want(fACK, 1, 1, 1000)
+		s.recv(fACK, 1, 1001, win(0))
+		s.none()
+		s.until()
+		s.want(flags, 1001, 1, length)
+		s.recv(fACK, 1, 1001, win(0))
+		s.until()
+		s.recv(fACK, 1, last, win(0))
+		s.none()
+		if closing {
+			s.state(api.StateFinWait2)
+		} else {
+			s.state(api.StateEstablished)
+		}
+		if d := s.c.Deadline(); d != clock.Never {
+			t.Errorf("a timer runs for nothing, until %v from %v", d, s.now)
+		}
+	}
 }
 
 // MUST-34, MUST-35, SHLD-15, SHLD-16, SHLD-17: the peer shrinks its window.
