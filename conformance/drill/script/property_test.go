@@ -2,7 +2,6 @@ package script
 
 import (
 	"fmt"
-	"reflect"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -62,11 +61,43 @@ func genName(t *rapid.T) string {
 	return rapid.SampledFrom([]string{"A", "B2", "label", "flags", "Flags", "mpls", "gre", "htons", "NULL", "msg_iov", "x_1"}).Draw(t, "name")
 }
 
+// unplaced returns what an expression says, without where it stands.
+func unplaced(x Expr) string {
+	switch x := x.(type) {
+	case *Binary:
+		return fmt.Sprintf("(%s %s %s)", unplaced(x.Left), x.Op, unplaced(x.Right))
+	case *Unary:
+		return fmt.Sprintf("(%s %s)", x.Op, unplaced(x.X))
+	case *List:
+		return fmt.Sprintf("list%v[%s]", x.Braces, unplacedAll(x.Items))
+	case *Call:
+		return fmt.Sprintf("call %s[%s]", x.Name, unplacedAll(x.Args))
+	case *Struct:
+		s := "struct["
+		for _, f := range x.Fields {
+			s += f.Name
+			if f.Arg != nil {
+				s += "(" + unplaced(f.Arg) + ")"
+			}
+			s += ":" + unplaced(f.Value) + ";"
+		}
+		return s + "]"
+	}
+	return fmt.Sprintf("%T %s", x, ExprText(x))
+}
+
+func unplacedAll(xs []Expr) (s string) {
+	for _, x := range xs {
+		s += unplaced(x) + ";"
+	}
+	return s
+}
+
 // TestExprTextRoundTrip: an expression is printed as what is read as the same.
 func TestExprTextRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		text := ExprText(genExpr(t, 4))
-		src := fmt.Sprintf("0 f([%s]) = 0\n", text)
+		x := genExpr(t, 4)
+		src := fmt.Sprintf("0 f([%s]) = 0\n", ExprText(x))
 		s, err := Parse("t.pkt", src, Config{OS: "none"})
 		if err != nil {
 			t.Fatalf("%v\n%s", err, src)
@@ -74,9 +105,9 @@ func TestExprTextRoundTrip(t *testing.T) {
 		if again := s.Text(); again != src {
 			t.Fatalf("printed\n%sthen\n%s", src, again)
 		}
-		twice, err := Parse("t.pkt", src, Config{OS: "none"})
-		if err != nil || !reflect.DeepEqual(s, twice) {
-			t.Fatalf("reading twice differs: %v\n%s", err, src)
+		read := s.Events[0].Action.(*Syscall).Args[0].(*List).Items[0]
+		if want, got := unplaced(x), unplaced(read); got != want {
+			t.Fatalf("%s is read as\n%s, not\n%s", src, got, want)
 		}
 	})
 }
