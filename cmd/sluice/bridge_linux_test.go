@@ -232,7 +232,8 @@ func TestBridge(t *testing.T) {
 				r.Ends[1].PacketsOut+r.Ends[1].Refused != l.Delivered || r.Seed != 3 || r.Late.Packets != l.Delivered+r.Links[1].Delivered {
 				t.Errorf("the report is %+v", r)
 			}
-			if len(r.Flows) != 4 || r.Flows[0].Bytes < 1_000_000 || r.Flows[0].RetransmittedBytes != 0 {
+			// Nothing was lost there, but a kernel that waits for a busy machine may probe.
+			if len(r.Flows) != 4 || r.Flows[0].Bytes-r.Flows[0].RetransmittedBytes != 1_000_000 {
 				t.Errorf("the flows are %+v", r.Flows)
 			}
 			f, err := os.Open(capture)
