@@ -36,14 +36,14 @@ var pagePools [len(pageSizes)]sync.Pool
 
 // NewBuffer returns a Buffer that owns b, which the caller must not use again.
 func NewBuffer(b []byte) *Buffer {
-	n := newBuffer(b)
-	return &n
-}
-
-func newBuffer(b []byte) Buffer {
-	m := &memory{page: b[:cap(b):cap(b)]}
-	m.refs.Store(1)
-	return Buffer{b: b[:len(b):len(b)], mem: m}
+	n := new(struct { // one allocation for both
+		Buffer
+		memory
+	})
+	n.page = b[:cap(b):cap(b)]
+	n.refs.Store(1)
+	n.Buffer = Buffer{b: b[:len(b):len(b)], mem: &n.memory}
+	return &n.Buffer
 }
 
 // Alloc returns a Buffer of n bytes from a pool. Its contents are undefined.
@@ -66,11 +66,27 @@ func alloc(n int) Buffer {
 		m.refs.Store(1)
 		return Buffer{b: m.page[:n:n], mem: m}
 	}
-	return newBuffer(make([]byte, n))
+	return *NewBuffer(make([]byte, n))
 }
+
+// tinyCopy is the size up to which a copy is allocated with its Buffer: a page would
+// cost more to fetch, and who is charged for what a Buffer keeps alive would pay
+// for much that is not used.
+const tinyCopy = 64
 
 // CopyBuffer returns a Buffer with a copy of b.
 func CopyBuffer(b []byte) *Buffer {
+	if len(b) <= tinyCopy {
+		n := new(struct {
+			Buffer
+			memory
+			bytes [tinyCopy]byte
+		})
+		n.page = n.bytes[:]
+		n.refs.Store(1)
+		n.Buffer = Buffer{b: n.bytes[:copy(n.bytes[:], b):len(b)], mem: &n.memory}
+		return &n.Buffer
+	}
 	c := Alloc(len(b))
 	copy(c.b, b)
 	return c

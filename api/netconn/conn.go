@@ -27,13 +27,14 @@ type Conn struct {
 
 	read, write deadline
 
-	// writing admits one Write or ReadFrom at a time: a long Write takes
-	// several of the flow's, between which no other may come.
-	writing chan struct{}
+	// turn admits one Write or ReadFrom at a time: a long Write takes several of
+	// the flow's, between which no other may come.
+	turn turn
 
 	mu      sync.Mutex
 	rest    []*api.Buffer // read from the flow, not yet by the user
 	eof     bool          // CloseRead was called
+	apart   atomic.Bool   // Read must not go to the flow: eof, or there is a rest
 	linger  int           // as SetLinger
 	closing atomic.Bool   // Close was called; set while mu is held
 }
@@ -55,12 +56,11 @@ type copyReader interface {
 func New(f api.Flow) *Conn {
 	into, _ := f.(copyReader)
 	return &Conn{
-		flow:    f,
-		into:    into,
-		dst:     net.TCPAddrFromAddrPort(f.Dst()),
-		src:     net.TCPAddrFromAddrPort(f.Src()),
-		writing: make(chan struct{}, 1),
-		linger:  -1,
+		flow:   f,
+		into:   into,
+		dst:    net.TCPAddrFromAddrPort(f.Dst()),
+		src:    net.TCPAddrFromAddrPort(f.Src()),
+		linger: -1,
 	}
 }
 
@@ -114,7 +114,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if c.into != nil && !c.hasRest() {
+	if c.into != nil && !c.apart.Load() {
 		n, err := c.into.ReadInto(ctx, p)
 		if err != nil {
 			return n, c.wrap("read", err)
@@ -130,14 +130,6 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// hasRest reports whether Read must not go to the flow: there are bytes that come
-// first, or reading has ended.
-func (c *Conn) hasRest() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.eof || len(c.rest) > 0
-}
-
 // next returns what is to be read next.
 func (c *Conn) next(ctx context.Context) (*api.Buffer, error) {
 	c.mu.Lock()
@@ -150,6 +142,7 @@ func (c *Conn) next(ctx context.Context) (*api.Buffer, error) {
 		c.rest[0] = nil
 		if c.rest = c.rest[1:]; len(c.rest) == 0 {
 			c.rest = nil
+			c.apart.Store(false)
 		}
 		c.mu.Unlock()
 		return b, nil
@@ -172,6 +165,7 @@ func (c *Conn) giveBack(b *api.Buffer, n int) {
 		return
 	}
 	c.rest = append([]*api.Buffer{b}, c.rest...)
+	c.apart.Store(true)
 }
 
 // WriteTo implements io.WriterTo: it reads until the end of the stream, without
@@ -218,6 +212,7 @@ func (c *Conn) WriteTo(w io.Writer) (n int64, err error) {
 const (
 	maxChunk  = 64 << 10 // of one Flow.Write
 	readChunk = 16 << 10 // of one Read from a foreign Reader
+	tinyCopy  = 64       // as much as CopyBuffer puts into no page
 	smallCopy = 1 << 10  // up to here the garbage collector's size classes fit best
 )
 
@@ -252,20 +247,13 @@ func (c *Conn) startWrite() (ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return nil, c.wrap("write", context.Cause(ctx))
 	}
-	select {
-	case c.writing <- struct{}{}:
-		return ctx, nil
-	default:
-	}
-	select {
-	case c.writing <- struct{}{}:
-		return ctx, nil
-	case <-ctx.Done():
+	if !c.turn.take(ctx) {
 		return nil, c.wrap("write", context.Cause(ctx))
 	}
+	return ctx, nil
 }
 
-func (c *Conn) endWrite() { <-c.writing }
+func (c *Conn) endWrite() { c.turn.pass() }
 
 // writeBuffer hands b to the flow.
 func (c *Conn) writeBuffer(b *api.Buffer) error {
@@ -282,7 +270,7 @@ func (c *Conn) writeBuffer(b *api.Buffer) error {
 }
 
 func copyOf(p []byte) *api.Buffer {
-	if len(p) <= smallCopy {
+	if tinyCopy < len(p) && len(p) <= smallCopy {
 		return api.NewBuffer(append(make([]byte, 0, len(p)), p...))
 	}
 	return api.CopyBuffer(p)
@@ -346,6 +334,7 @@ func (c *Conn) CloseRead() error {
 	}
 	c.mu.Lock()
 	c.eof = true
+	c.apart.Store(true)
 	c.releaseRest()
 	c.mu.Unlock()
 	if err := c.flow.CloseRead(); err != nil {

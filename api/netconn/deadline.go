@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,6 +14,8 @@ import (
 // moving a deadline that has not passed keeps the context in force and moves
 // its timer, and moving one that has passed makes a new context.
 type deadline struct {
+	force atomic.Pointer[context.Context] // in force; ctx, for those who only look
+
 	mu     sync.Mutex
 	ctx    context.Context // nil until first needed, or after one that ended
 	cancel context.CancelCauseFunc
@@ -24,6 +27,9 @@ type deadline struct {
 // context returns the context in force. Its cause will be
 // os.ErrDeadlineExceeded or net.ErrClosed.
 func (d *deadline) context() context.Context {
+	if ctx := d.force.Load(); ctx != nil {
+		return *ctx
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.contextLocked()
@@ -32,8 +38,16 @@ func (d *deadline) context() context.Context {
 func (d *deadline) contextLocked() context.Context {
 	if d.ctx == nil {
 		d.ctx, d.cancel = context.WithCancelCause(context.Background())
+		ctx := d.ctx
+		d.force.Store(&ctx)
 	}
 	return d.ctx
+}
+
+// forget lets go of a context that has ended.
+func (d *deadline) forget() {
+	d.ctx, d.cancel = nil, nil
+	d.force.Store(nil)
 }
 
 // set moves the deadline to t; the zero time means none.
@@ -49,7 +63,7 @@ func (d *deadline) set(t time.Time) {
 		d.timer = nil
 	}
 	if d.ctx != nil && d.ctx.Err() != nil {
-		d.ctx, d.cancel = nil, nil
+		d.forget()
 	}
 	if t.IsZero() {
 		return
@@ -83,7 +97,7 @@ func (d *deadline) close() {
 		d.timer = nil
 	}
 	if d.ctx != nil && d.ctx.Err() != nil {
-		d.ctx = nil
+		d.forget()
 	}
 	d.contextLocked()
 	d.cancel(net.ErrClosed)

@@ -47,12 +47,17 @@ func (f *Flow) waiting() *waits {
 	return f.waits
 }
 
-// wait parks the caller until what it waits for, which of picks, may have come.
-func (f *Flow) wait(ctx context.Context, now clock.Time, of func(*waits) *waitList) (clock.Time, error) {
+// ownWaits is waiting for somebody who will.
+func (f *Flow) ownWaits() *waits {
 	if f.waits == nil {
 		f.waits = new(waits)
 	}
-	return of(f.waits).wait(ctx, f.shard, now)
+	return f.waits
+}
+
+// wait parks the caller until what it waits for, which of picks, may have come.
+func (f *Flow) wait(ctx context.Context, now clock.Time, of func(*waits) *waitList) (clock.Time, error) {
+	return of(f.ownWaits()).wait(ctx, f.shard, now)
 }
 
 // forgetWaits lets go of what was needed to wait, if nobody does.
@@ -63,7 +68,6 @@ func (f *Flow) forgetWaits() {
 }
 
 func forOpened(w *waits) *waitList   { return &w.opened }
-func forReadable(w *waits) *waitList { return &w.readable }
 func forWritable(w *waits) *waitList { return &w.writable }
 func forAcks(w *waits) *waitList     { return &w.acks }
 func forClosed(w *waits) *waitList   { return &w.closed }
@@ -88,27 +92,13 @@ func (f *Flow) fail(op string, err error) error {
 
 // Read implements api.Flow (R1, R2, R3, R4).
 func (f *Flow) Read(ctx context.Context) (*api.Buffer, error) {
-	now := f.shard.enter()
-	var ended error
-	for {
-		b, err := f.conn.Read(now)
-		if err == nil {
-			f.shard.touch(now, f.conn) // the window may have opened
-		}
-		if !errors.Is(err, tcp.ErrAgain) {
-			f.shard.leave(now)
-			return b, f.fail("read", err)
-		}
-		// A context that has ended loses to data that has come.
-		if ended == nil && ctx.Err() != nil {
-			ended = context.Cause(ctx)
-		}
-		if ended != nil {
-			f.shard.leave(now)
-			return nil, f.fail("read", ended)
-		}
-		now, ended = f.wait(ctx, now, forReadable)
+	if err := f.untilReadable(ctx); err != nil {
+		return nil, f.fail("read", err)
 	}
+	now := f.shard.stack.clock.Now()
+	b, err := f.conn.Read(now)
+	f.hasRead(now)
+	return b, f.fail("read", err)
 }
 
 // ReadInto is Read into memory of the caller's: it blocks until data is available
@@ -118,31 +108,44 @@ func (f *Flow) ReadInto(ctx context.Context, p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	now := f.shard.enter()
-	var ended error
-	for {
-		b, err := f.conn.ReadView(now, len(p))
-		if err == nil {
-			f.shard.touch(now, f.conn) // the window may have opened
-			f.shard.leave(now)
-			n := copy(p, b.Bytes())
-			b.Release()
-			return n, nil
-		}
-		if !errors.Is(err, tcp.ErrAgain) {
-			f.shard.leave(now)
-			return 0, f.fail("read", err)
-		}
-		// A context that has ended loses to data that has come.
-		if ended == nil && ctx.Err() != nil {
-			ended = context.Cause(ctx)
-		}
-		if ended != nil {
-			f.shard.leave(now)
-			return 0, f.fail("read", ended)
-		}
-		now, ended = f.wait(ctx, now, forReadable)
+	if err := f.untilReadable(ctx); err != nil {
+		return 0, f.fail("read", err)
 	}
+	now := f.shard.stack.clock.Now()
+	b, err := f.conn.ReadView(now, len(p))
+	f.hasRead(now)
+	if err != nil {
+		return 0, f.fail("read", err)
+	}
+	n := copy(p, b.Bytes())
+	b.Release()
+	return n, nil
+}
+
+// untilReadable waits until a Read need not, and returns with the shard's lock
+// held; or until ctx ends, and returns why, without it.
+func (f *Flow) untilReadable(ctx context.Context) error {
+	f.shard.mu.Lock()
+	for !f.conn.Readable() {
+		// A context that has ended loses to data that has come.
+		if ctx.Err() != nil {
+			f.shard.exit()
+			return context.Cause(ctx)
+		}
+		f.ownWaits().readable.look(ctx, f.shard)
+	}
+	return nil
+}
+
+// hasRead lets go of the shard's lock after a Read. Most leave nothing to do but for
+// the next segment; only where the window has opened noticeably the peer is told.
+func (f *Flow) hasRead(now clock.Time) {
+	if !f.conn.AckDue() {
+		f.shard.exit()
+		return
+	}
+	f.shard.touch(now, f.conn)
+	f.shard.leave(now)
 }
 
 // Write implements api.Flow (W1, W2, W3, W4, W5).

@@ -17,15 +17,35 @@ type waitList struct {
 // wait parks the caller, who holds the shard's lock, until it is woken or ctx
 // ends. The shard is left for that time, and entered again whatever happens.
 func (l *waitList) wait(ctx context.Context, s *shard, now clock.Time) (clock.Time, error) {
+	w := l.join(s)
+	s.leave(now)
+	err := w.Park(ctx)
+	now = s.enter()
+	l.part(w, err)
+	return now, err
+}
+
+// look is wait for a caller who has done nothing but look.
+func (l *waitList) look(ctx context.Context, s *shard) {
+	w := l.join(s)
+	s.exit()
+	err := w.Park(ctx)
+	s.mu.Lock()
+	l.part(w, err)
+}
+
+func (l *waitList) join(s *shard) clock.Waiter {
 	w := l.spare
 	l.spare = nil
 	if w == nil {
 		w = s.stack.clock.NewWaiter()
 	}
 	l.parked = append(l.parked, w)
-	s.leave(now)
-	err := w.Park(ctx)
-	now = s.enter()
+	return w
+}
+
+// part takes w out, whose Park has returned err.
+func (l *waitList) part(w clock.Waiter, err error) {
 	for i, p := range l.parked {
 		if p == w {
 			l.parked[i] = l.parked[len(l.parked)-1]
@@ -37,7 +57,6 @@ func (l *waitList) wait(ctx context.Context, s *shard, now clock.Time) (clock.Ti
 	if err == nil {
 		l.spare = w // its wake has been used up
 	}
-	return now, err
 }
 
 func (l *waitList) wake() {

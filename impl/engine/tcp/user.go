@@ -59,6 +59,15 @@ func (c *Conn) ReadView(now clock.Time, n int) (api.Buffer, error) {
 	return r.b, nil
 }
 
+// Readable reports whether Read returns anything but ErrAgain.
+func (c *Conn) Readable() bool {
+	return c.readShut || c.eofRead || !c.rq.empty() || c.readEnd() != ErrAgain
+}
+
+// AckDue reports whether a segment is to be sent for no reason but to acknowledge or
+// to announce a window, as a Read may have found.
+func (c *Conn) AckDue() bool { return c.ackNow }
+
 // readEnd is what Read returns when there is nothing to read.
 func (c *Conn) readEnd() error {
 	if c.hasRcvFin && c.rcvNxt > c.rcvFin && !c.cutsShort(c.reason) {
