@@ -112,15 +112,34 @@ func (f *Flow) ReadInto(ctx context.Context, p []byte) (int, error) {
 		return 0, f.fail("read", err)
 	}
 	now := f.shard.stack.clock.Now()
-	b, err := f.conn.ReadView(now, len(p))
+	var views [viewsOfRead]api.Buffer
+	k := 0
+	var err error
+	for room := len(p); k < len(views) && room > 0; k++ {
+		if k > 0 && !f.conn.HasData() {
+			break
+		}
+		if views[k], err = f.conn.ReadView(now, room); err != nil {
+			break
+		}
+		room -= views[k].Len()
+	}
 	f.hasRead(now)
 	if err != nil {
 		return 0, f.fail("read", err)
 	}
-	n := copy(p, b.Bytes())
-	b.Release()
+	n := 0
+	for i := range views[:k] {
+		n += copy(p[n:], views[i].Bytes())
+		views[i].Release()
+	}
 	return n, nil
 }
+
+// viewsOfRead is how many pieces of the queue a ReadInto takes at a time: a
+// super-packet and the rest of a block that did not fit into it, and a few more where
+// they are small.
+const viewsOfRead = 4
 
 // untilReadable waits until a Read need not, and returns with the shard's lock
 // held; or until ctx ends, and returns why, without it.

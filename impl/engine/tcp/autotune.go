@@ -50,6 +50,7 @@ type tuneState struct {
 	reopened     clock.Time // when the reader opened the window, which was closed at the edge closedAt; 0: long ago
 	closedAt     uint64
 	least        time.Duration // between that and the first data that it let out, at least; 0: never seen
+	piece        int64         // the most that has come at once: more than a segment where the link merges them
 }
 
 func (c *Conn) initTune(now clock.Time) { c.tunes = c.p.Autotune }
@@ -90,7 +91,11 @@ func (c *Conn) sendLimit() int64 {
 // may come out too long, which only delays the growth.
 func (c *Conn) tuneRTT(now clock.Time, h *wire.TCP, n int64) {
 	t := c.tuning()
-	if t == nil || t.rcvSpace >= c.cfg.Flow.ReceiveBuffer {
+	if t == nil {
+		return
+	}
+	t.piece = max(t.piece, n)
+	if t.rcvSpace >= c.cfg.Flow.ReceiveBuffer {
 		return
 	}
 	if t.reopened != 0 && c.rcvNxt > t.closedAt {

@@ -64,6 +64,9 @@ func (c *Conn) Readable() bool {
 	return c.readShut || c.eofRead || !c.rq.empty() || c.readEnd() != ErrAgain
 }
 
+// HasData reports whether Read returns data.
+func (c *Conn) HasData() bool { return !c.rq.empty() && !c.readShut && !c.eofRead }
+
 // AckDue reports whether a segment is to be sent for no reason but to acknowledge or
 // to announce a window, as a Read may have found.
 func (c *Conn) AckDue() bool { return c.ackNow }

@@ -71,7 +71,18 @@ func (c *Conn) edgeMoves() bool {
 	if fault.On("receiver-silly-window") {
 		return want > c.rcvEdge
 	}
-	return want > c.rcvEdge && int64(want-c.rcvEdge) >= min(c.receiveLimit()/2, c.segmentEstimate())
+	return want > c.rcvEdge && int64(want-c.rcvEdge) >= min(c.receiveLimit()/2, c.windowStep())
+}
+
+// windowStep is by how much the right edge moves at least, if that is less than half
+// the buffer: a segment; and where the link hands up several as one, as many as came
+// at once, for a sender that is let send fewer than it can pays as much for them.
+func (c *Conn) windowStep() int64 {
+	step := c.segmentEstimate()
+	if t := c.tune; t != nil {
+		step = max(step, min(t.piece, c.receiveLimit()/4))
+	}
+	return step
 }
 
 // segmentEstimate is the RMSS of the rules above: a full segment of the peer's.
@@ -155,7 +166,7 @@ func (c *Conn) considerWindowUpdate(now clock.Time) {
 	}
 	// A window that the peer may be running into is opened at once; otherwise
 	// the next ACK will do.
-	gain, seg := int64(c.wantEdge()-c.rcvEdge), c.segmentEstimate()
+	gain, seg := int64(c.wantEdge()-c.rcvEdge), c.windowStep()
 	buf := c.maxRcvWnd()
 	if c.rcvWnd() < seg {
 		c.noteReopened(now)
