@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 	"unsafe"
 
 	"github.com/vishvananda/netlink"
@@ -37,6 +39,8 @@ func tuneKernel() error {
 		return fmt.Errorf("lo: %w", err)
 	}
 	for name, value := range map[string]string{
+		"ipv4/tcp_congestion_control": kernelCongestion(),
+
 		"ipv4/tcp_wmem":            fmt.Sprintf("4096 1048576 %d", sendBuffer),
 		"ipv4/tcp_rmem":            fmt.Sprintf("4096 1048576 %d", receiveBuffer),
 		"ipv4/tcp_tw_reuse":        "1",
@@ -49,6 +53,17 @@ func tuneKernel() error {
 		}
 	}
 	return nil
+}
+
+// kernelCongestion is the controller of the kernel's connections: CUBIC, as the other
+// stacks', whatever the machine's default is; or Reno where namespaces may not have
+// that. A BBR would pace what it sends by timers, and be all that is measured.
+func kernelCongestion() string {
+	allowed, _ := os.ReadFile("/proc/sys/net/ipv4/tcp_allowed_congestion_control")
+	if slices.Contains(strings.Fields(string(allowed)), "cubic") {
+		return "cubic"
+	}
+	return "reno"
 }
 
 // newLoopback is the kernel talking to itself over lo.
