@@ -31,9 +31,10 @@ const (
 	timestampTick = time.Millisecond      // of our timestamp clock
 	leastTuneRTT  = 20 * time.Microsecond // a goroutine takes as long to wake
 
-	shortPathSpace = 256 << 10 // of the receive buffer: some super-packets
-	shortPathQueue = 64 << 10  // what may wait to be sent: one of them
-	shortPathRate  = 12        // bytes a nanosecond: nearly 100 Gbit/s
+	shortPathSpace  = 256 << 10 // of the receive buffer: some super-packets
+	shortPathQueue  = 64 << 10  // what may wait to be sent: one of them
+	shortPathFlight = 2 << 20   // of the send buffer, towards a peer who takes more: a flow's share of the cache
+	shortPathRate   = 12        // bytes a nanosecond: nearly 100 Gbit/s
 )
 
 type tuneState struct {
@@ -201,7 +202,8 @@ func (c *Conn) tuneSend() {
 		return
 	}
 	flight := min(c.cwnd, c.maxSndWnd)
-	want := flight + min(flight, max(shortPathQueue, int64(c.rtt.least())*shortPathRate))
+	trip := int64(c.rtt.least()) * shortPathRate
+	want := min(flight+min(flight, max(shortPathQueue, trip)), max(shortPathFlight, trip))
 	if queued := c.sq.bytes(); queued > 0 && c.sq.charged > queued {
 		want = int64(float64(want) * (float64(c.sq.charged) / float64(queued)))
 	}

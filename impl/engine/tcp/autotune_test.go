@@ -188,8 +188,63 @@ func TestAutotuneShortPath(t *testing.T) {
 		if i.RecvBuffer < tt.least || i.RecvBuffer > tt.most {
 			t.Errorf("one way %v: receive buffer %d, not between %d and %d", tt.delay, i.RecvBuffer, tt.least, tt.most)
 		}
-		if o := p.c[0].Info(p.now); o.SendBuffer > 2*i.RecvBuffer+i.RecvBuffer/8 {
+		if o := p.c[0].Info(p.now); o.SendBuffer < i.RecvBuffer/2 || o.SendBuffer > 2*i.RecvBuffer+i.RecvBuffer/8 {
 			t.Errorf("one way %v: send buffer %d for windows of %d", tt.delay, o.SendBuffer, i.RecvBuffer)
+		}
+	}
+}
+
+// A peer of the same machine who would take more than the cache holds is not sent it.
+func TestAutotuneShortPathFlight(t *testing.T) {
+	opts := sackOpts
+	opts.HasWindowScale, opts.WindowScale = true, 10
+	s := scriptConfig{synOpts: opts, params: Params{Autotune: true}, cc: fixedFactory(10_000), flow: api.FlowConfig{SendBuffer: 1 << 30}}.open(t)
+	if got := s.c.Info(s.now).SendBuffer; got != shortPathFlight {
+		t.Errorf("send buffer %d for a round trip of nothing", got)
+	}
+}
+
+// Where the link hands up many segments as one, a window that has closed opens by as
+// many at a time, so that the sender need not send them one by one; and it opens all
+// the same.
+func TestWindowOpensByPieces(t *testing.T) {
+	const piece = 16 << 10 // a quarter of the buffer
+	for _, first := range []int{1460, piece} {
+		s := scriptConfig{synOpts: mssOnly, params: Params{Autotune: true}, flow: api.FlowConfig{ReceiveBuffer: autotuneStart}}.open(t)
+		data, seq := pattern(2*autotuneStart, 1), 0
+		take := func(n int) {
+			s.recvData(fACK, 1+uint32(seq), 1, data[seq:seq+n])
+			seq += n
+			for s.poll() {
+				s.done()
+			}
+		}
+		take(first)
+		for s.c.rcvWnd() >= 1460 {
+			take(1460)
+		}
+		take(int(s.c.rcvWnd()))
+		updates, least := 0, int64(1<<20)
+		for edge, left := s.c.rcvEdge, seq; left > 0; {
+			b, err := s.c.ReadView(s.now, 1460)
+			if err != nil {
+				t.Fatalf("%d bytes are left: %v", left, err)
+			}
+			same(t, b.Bytes(), data[seq-left:seq-left+b.Len()])
+			left -= b.Len()
+			b.Release()
+			for s.poll() {
+				s.done()
+				updates++
+				least = min(least, int64(s.c.rcvEdge-edge))
+				edge = s.c.rcvEdge
+			}
+		}
+		if s.c.rcvWnd() < autotuneStart/2 {
+			t.Errorf("pieces of %d: the window is %d after everything has been read", first, s.c.rcvWnd())
+		}
+		if least < int64(first)-100 || updates == 0 || first == piece && updates > 4 {
+			t.Errorf("pieces of %d: %d updates, the smallest by %d", first, updates, least)
 		}
 	}
 }
