@@ -84,12 +84,13 @@ func allCells() []*cell {
 		}
 		if l.software {
 			v = append(v, variant{"gvisor-edge", over(w, func() (network, error) { return newGVisorPair(l, gvisorDirect) })})
-			l.software = false // the others without
 		}
+		whole := l // for those that see what crosses; not l itself, which the others still look at
+		whole.software = false
 		return append(v,
-			variant{"gvisor-channel", over(w, func() (network, error) { return newGVisorPair(l, gvisorChannel) })},
-			variant{"gvisor-direct", over(w, func() (network, error) { return newGVisorPair(l, gvisorDirect) })},
-			variant{"kernel", over(w, func() (network, error) { return newLoopback(l) })})
+			variant{"gvisor-channel", over(w, func() (network, error) { return newGVisorPair(whole, gvisorChannel) })},
+			variant{"gvisor-direct", over(w, func() (network, error) { return newGVisorPair(whole, gvisorDirect) })},
+			variant{"kernel", over(w, func() (network, error) { return newLoopback(whole) })})
 	}
 	for i, flows := range []int{1, 10, 100} {
 		w := bulk{flows: flows}.run
