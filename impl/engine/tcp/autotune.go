@@ -92,11 +92,7 @@ func (c *Conn) sendLimit() int64 {
 // may come out too long, which only delays the growth.
 func (c *Conn) tuneRTT(now clock.Time, h *wire.TCP, n int64) {
 	t := c.tuning()
-	if t == nil {
-		return
-	}
-	t.piece = max(t.piece, n)
-	if t.rcvSpace >= c.cfg.Flow.ReceiveBuffer {
+	if t == nil || t.rcvSpace >= c.cfg.Flow.ReceiveBuffer {
 		return
 	}
 	if t.reopened != 0 && c.rcvNxt > t.closedAt {
@@ -128,6 +124,13 @@ func (c *Conn) tuneRTT(now clock.Time, h *wire.TCP, n int64) {
 		t.rtt = max(d, c.leastRTT())
 	}
 	t.edge, t.edgeAt = c.rcvNxt+uint64(max(1, c.rcvWnd())), now
+}
+
+// noteMerged notes that n bytes came as one.
+func (c *Conn) noteMerged(n int64) {
+	if t := c.tuning(); t != nil {
+		t.piece = max(t.piece, n)
+	}
 }
 
 // leastRTT is what a round trip has taken at least, in finer steps than timestamps

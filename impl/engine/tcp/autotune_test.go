@@ -213,7 +213,11 @@ func TestWindowOpensByPieces(t *testing.T) {
 		s := scriptConfig{synOpts: mssOnly, params: Params{Autotune: true}, flow: api.FlowConfig{ReceiveBuffer: autotuneStart}}.open(t)
 		data, seq := pattern(2*autotuneStart, 1), 0
 		take := func(n int) {
-			s.recvData(fACK, 1+uint32(seq), 1, data[seq:seq+n])
+			s.recvData(fACK, 1+uint32(seq), 1, data[seq:seq+n], func(g *Segment) {
+				if n > 1460 {
+					g.GSOSize = 1460
+				}
+			})
 			seq += n
 			for s.poll() {
 				s.done()

@@ -370,6 +370,9 @@ func (c *Conn) segmentData(now clock.Time, s *Segment, seq uint64) {
 	s.Payload, s.Len = s.Payload[:0], 0
 	c.stats.bytesReceived += c.rcvNxt - before
 	if c.rcvNxt > before {
+		if s.GSOSize > 0 {
+			c.noteMerged(length)
+		}
 		c.tuneRTT(now, &s.TCP, length)
 		c.ackPending += int64(c.rcvNxt - before)
 		if c.rq.size > 0 {
