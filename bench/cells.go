@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -120,7 +121,8 @@ func allCells() []*cell {
 	add(cell{
 		name: "rr/mem", about: "one byte there and back, one flow, in memory",
 		metric: "per_s", cpuMetric: "per_cpu-s", also: []string{"p50_us", "p99_us", "allocs/op"},
-		reference: reference{234000, 57000}, stacks: mem(plain, requestResponse, true),
+		reference: reference{234000, 57000}, stacks: slices.Insert(mem(plain, requestResponse, true), 2,
+			variant{"sluice-notify", over(notifiedRequestResponse, func() (network, error) { return newSluicePair(plain, true) })}),
 	})
 	for i, workers := range []int{1, 16} {
 		add(cell{
@@ -171,7 +173,8 @@ func allCells() []*cell {
 	add(cell{
 		name: "rr/tun", about: "one byte there and back, one flow, over TUN",
 		metric: "per_s", cpuMetric: "per_cpu-s", also: []string{"p50_us", "p99_us"},
-		reference: reference{221000, 58000}, stacks: tun(true, requestResponse, true),
+		reference: reference{221000, 58000}, stacks: slices.Insert(tun(true, requestResponse, true), 2,
+			variant{"sluice-notify", over(notifiedRequestResponse, func() (network, error) { return newSluiceTun(true, true) })}),
 	})
 	for i, workers := range []int{1, 16} {
 		add(cell{

@@ -242,6 +242,102 @@ func rates(latency []float64, seconds, cpu, mallocs float64) map[string]float64 
 	return m
 }
 
+// notifiedRequestResponse is requestResponse for programs without a goroutine for
+// each flow: our ends answer in the call that tells them of what has come.
+func notifiedRequestResponse(nw network, p *params) (map[string]float64, error) {
+	clients, servers, err := connect(nw, 1)
+	if err != nil {
+		return nil, err
+	}
+	c, s := clients[0], servers[0]
+	ended := make(chan error, 2)
+	if f := flowOf(s, true); f != nil {
+		err = onRead(f, ended, func(b *api.Buffer) error { return f.Write(context.Background(), b) })
+		if err != nil {
+			return nil, err
+		}
+	} else {
+		go func() { ended <- echo(s, false) }()
+	}
+	f := flowOf(c, true)
+	ask := func() error { return f.Write(context.Background(), api.NewBuffer(make([]byte, 1))) }
+	latency := make([]float64, 0, 1<<20)
+	var last, until time.Time
+	note, round := false, make(chan struct{})
+	err = onRead(f, ended, func(b *api.Buffer) error {
+		b.Release()
+		now := time.Now()
+		if note {
+			latency = append(latency, float64(now.Sub(last).Nanoseconds())/1000)
+		}
+		last = now
+		if now.After(until) {
+			round <- struct{}{}
+			return nil
+		}
+		return ask()
+	})
+	if err != nil {
+		return nil, err
+	}
+	run := func(d time.Duration) error {
+		last = time.Now()
+		until = last.Add(d)
+		if err := ask(); err != nil {
+			return err
+		}
+		select {
+		case <-round:
+			return nil
+		case err := <-ended:
+			return err
+		case <-time.After(d + 5*time.Second):
+			return errors.New("no answer")
+		}
+	}
+	if err := run(p.warm); err != nil {
+		return nil, err
+	}
+	note = true
+	sp := p.begin()
+	if err := run(p.measure); err != nil {
+		return nil, err
+	}
+	seconds, cpu, mallocs := sp.end()
+	abort(c)
+	abort(s)
+	return rates(latency, seconds, cpu, mallocs), nil
+}
+
+// onRead has do called with each buffer that f receives, until there is an error.
+func onRead(f api.Flow, ended chan<- error, do func(*api.Buffer) error) error {
+	now, cancel := context.WithCancel(context.Background())
+	cancel() // what is not there is not waited for
+	return f.Configure(func(c *api.FlowConfig) {
+		c.Notify = func(f api.Flow, ready api.Readiness) {
+			if ready&api.ReadyRead == 0 {
+				return
+			}
+			for {
+				b, err := f.Read(now)
+				if err == nil {
+					err = do(b)
+				}
+				switch {
+				case errors.Is(err, context.Canceled):
+					return
+				case err != nil:
+					select {
+					case ended <- err:
+					default:
+					}
+					return
+				}
+			}
+		}
+	})
+}
+
 func echo(c net.Conn, raw bool) error {
 	if f := flowOf(c, raw); f != nil {
 		ctx := context.Background()

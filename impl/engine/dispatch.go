@@ -56,7 +56,7 @@ func (s *Stack) dispatch(sh *shard, now clock.Time, c *tcp.Conn, ev tcp.Events) 
 
 // askKeepalive queues the call of the user's Keepalive.
 func (s *Stack) askKeepalive(sh *shard, f *Flow) {
-	sh.calls = append(sh.calls, func() {
+	sh.calls = append(sh.calls, call{hook: func() {
 		sh.mu.Lock()
 		k, idle, sent, ok := f.conn.AskKeepalive(s.clock.Now())
 		sh.mu.Unlock()
@@ -68,7 +68,7 @@ func (s *Stack) askKeepalive(sh *shard, f *Flow) {
 		f.conn.AnswerKeepalive(now, action, wait)
 		sh.touch(now, f.conn)
 		sh.mu.Unlock() // whoever makes this call brings the shard to rest
-	})
+	}})
 }
 
 // notify queues the call of the user's Notify function.
@@ -81,15 +81,18 @@ func (s *Stack) notify(sh *shard, f *Flow, ready api.Readiness) {
 	if queued {
 		return
 	}
-	sh.calls = append(sh.calls, func() {
-		sh.mu.Lock()
-		ready, notify := f.ready, f.notify
-		f.ready = 0
-		sh.mu.Unlock()
-		if notify != nil {
-			notify(f, ready)
-		}
-	})
+	sh.calls = append(sh.calls, call{ready: f})
+}
+
+// callNotify tells the user what has become ready.
+func (f *Flow) callNotify() {
+	f.shard.mu.Lock()
+	ready, notify := f.ready, f.notify
+	f.ready = 0
+	f.shard.mu.Unlock()
+	if notify != nil {
+		notify(f, ready)
+	}
 }
 
 // observe queues calls of the observer's hooks. States that were passed through
@@ -102,12 +105,12 @@ func (s *Stack) observe(sh *shard, now clock.Time, f *Flow, ev tcp.Events) {
 	if from, to := f.state, f.conn.State(); from != to {
 		f.state = to
 		if o.State != nil {
-			sh.calls = append(sh.calls, func() { o.State(f.Src(), f.Dst(), from, to) })
+			sh.calls = append(sh.calls, call{hook: func() { o.State(f.Src(), f.Dst(), from, to) }})
 		}
 	}
 	if ev&tcp.EventClosed != 0 && o.Closed != nil {
 		info, reason := s.info(now, f.conn), f.conn.CloseReason()
-		sh.calls = append(sh.calls, func() { o.Closed(info, reason) })
+		sh.calls = append(sh.calls, call{hook: func() { o.Closed(info, reason) }})
 	}
 }
 

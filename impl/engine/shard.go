@@ -18,6 +18,7 @@ const (
 	backlogBytes   = 4 << 20 // of memory they keep alive
 	sparePackets   = 1024    // most of what an empty backlog keeps
 	spareHeaders   = 64 << 10
+	spareCalls     = 1024
 	pollBatch      = 64  // packets between two looks at the lock
 	flushRounds    = 256 // batches that one caller sends before it hands over
 )
@@ -40,7 +41,8 @@ type shard struct {
 	armed    clock.Time                 // when timer fires; clock.Never if it is not armed
 	flushing bool                       // a goroutine is sending what this shard has to send
 	closed   bool                       // the stack has left the network
-	calls    []func()                   // to be made without the lock: hooks of users
+	calls    []call                     // to be made without the lock
+	spare    []call                     // memory for them, to be used again
 	idle     waitList                   // those who wait until nobody is flushing
 	reported [api.NumDropReasons]uint64 // drops that the observer knows of
 
@@ -65,6 +67,13 @@ func newShard(s *Stack, cfg *host.Config) (*shard, error) {
 	sh := &shard{stack: s, host: h, armed: clock.Never}
 	sh.timer = s.clock.NewTimer(sh.due)
 	return sh, nil
+}
+
+// A call is to be made to a user: of the Notify of a flow that has become ready, or of
+// a hook.
+type call struct {
+	ready *Flow
+	hook  func()
 }
 
 // enter takes the lock and returns the present instant.
@@ -270,7 +279,7 @@ func (s *shard) flush(now clock.Time) bool {
 		return false
 	}
 	calls := s.calls
-	s.calls = nil
+	s.calls, s.spare = s.spare, nil
 	s.mu.Unlock()
 
 	if len(b.Link) > 0 {
@@ -285,10 +294,18 @@ func (s *shard) flush(now clock.Time) bool {
 		s.stack.inputOne(&redirects[i])
 	}
 	b.Reset()
-	for _, f := range calls {
-		f()
+	for _, c := range calls {
+		if c.ready != nil {
+			c.ready.callNotify()
+		} else {
+			c.hook()
+		}
 	}
 	s.mu.Lock()
+	if cap(calls) <= spareCalls {
+		clear(calls)
+		s.spare = calls[:0]
+	}
 	return true
 }
 
@@ -313,7 +330,7 @@ func (s *shard) observeDrops() {
 	for r, n := range st.Drops {
 		if d := n - s.reported[r]; d > 0 {
 			s.reported[r] = n
-			s.calls = append(s.calls, func() { o.Drop(api.DropReason(r), d) })
+			s.calls = append(s.calls, call{hook: func() { o.Drop(api.DropReason(r), d) }})
 		}
 	}
 }
