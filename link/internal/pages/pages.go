@@ -67,7 +67,10 @@ func (s *Slot) takeBig(n int) api.Buffer {
 		if s.whole > 0 {
 			s.whole--
 		}
-		return *api.CopyBuffer(s.big.Bytes()[:n])
+		// CopyBuffer would allocate where a packet is but an acknowledgement.
+		b := *api.Alloc(n)
+		copy(b.Bytes(), s.big.Bytes()[:n])
+		return b
 	}
 	s.whole = patience
 	b := s.big
