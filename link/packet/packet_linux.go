@@ -32,6 +32,7 @@ const (
 // A socket is an open packet socket. One goroutine reads; whoever calls Send writes.
 type socket struct {
 	attr    link.Attributes
+	index   int // of the interface
 	onError func(error)
 	file    *os.File
 	raw     syscall.RawConn
@@ -43,6 +44,7 @@ type socket struct {
 
 	// The reading goroutine's.
 	fillFunc  func(fd uintptr) bool
+	lookFunc  func(fd uintptr)
 	slots     [batchSize]pages.Slot
 	headers   [batchSize][virtio.HeaderLen]byte
 	in        messages
@@ -65,7 +67,7 @@ func open(cfg Config) (link.Link, error) {
 	if len(face.HardwareAddr) != 6 {
 		return nil, fmt.Errorf("packet: interface %s is not an Ethernet: it has the hardware address %q", face.Name, face.HardwareAddr)
 	}
-	s := &socket{onError: cfg.OnError, done: make(chan struct{})}
+	s := &socket{index: face.Index, onError: cfg.OnError, done: make(chan struct{})}
 	s.attr = link.Attributes{Name: face.Name, Medium: link.Ethernet, MTU: cfg.MTU, HardwareAddr: cfg.HardwareAddr}
 	own := [6]byte(face.HardwareAddr)
 	if cfg.HardwareAddr == [6]byte{} {
@@ -102,7 +104,7 @@ func open(cfg Config) (link.Link, error) {
 		s.file.Close()
 		return nil, fmt.Errorf("packet: interface %s cannot be polled: %w", face.Name, err)
 	}
-	s.fillFunc, s.drainFunc = s.fill, s.drain
+	s.fillFunc, s.drainFunc, s.lookFunc = s.fill, s.drain, s.look
 	return s, nil
 }
 

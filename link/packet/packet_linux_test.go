@@ -308,8 +308,15 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// The interface goes down, comes back, and goes away.
+// The interface goes down, comes back, perhaps under another name, and goes away, at
+// once or some time after it has gone down: of that the socket hears nothing.
 func TestInterfaceGoes(t *testing.T) {
+	t.Run("at once", func(t *testing.T) { interfaceGoes(t, false, false) })
+	t.Run("while down", func(t *testing.T) { interfaceGoes(t, true, false) })
+	t.Run("with another name", func(t *testing.T) { interfaceGoes(t, true, true) })
+}
+
+func interfaceGoes(t *testing.T, whileDown, renamed bool) {
 	c := lay(t)
 	failed := make(chan error, 2)
 	var l link.Link
@@ -341,12 +348,32 @@ func TestInterfaceGoes(t *testing.T) {
 	if err := netlink.LinkSetDown(c.nearEnd); err != nil {
 		t.Fatal(err)
 	}
-	for start := time.Now(); l.Stats().Errors == 0 && time.Since(start) < patience; time.Sleep(time.Millisecond) {
+	noticed := func(errors uint64) {
+		for start := time.Now(); l.Stats().Errors < errors && time.Since(start) < patience; time.Sleep(time.Millisecond) {
+		}
+	}
+	noticed(1)
+	if renamed {
+		if err := netlink.LinkSetName(c.nearEnd, "near9"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := netlink.LinkSetUp(c.nearEnd); err != nil {
 		t.Fatal(err)
 	}
 	echo("after")
+	if whileDown {
+		before := l.Stats().Errors
+		if err := netlink.LinkSetDown(c.nearEnd); err != nil {
+			t.Fatal(err)
+		}
+		noticed(before + 1)
+		select { // it has been seen to be there
+		case err := <-failed:
+			t.Fatalf("while it is only down: %v", err)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 	if err := netlink.LinkDel(c.nearEnd); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -18,6 +20,11 @@ func (s *socket) read(recv func(batch []link.Packet)) {
 	s.batch = make([]link.Packet, 0, batchSize)
 	for {
 		err := s.raw.Read(s.fillFunc)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			if err = s.raw.Control(s.lookFunc); err == nil && s.readError == nil {
+				continue
+			}
+		}
 		if err != nil && !s.isClosed() && s.readError == nil {
 			s.readError = err
 		}
@@ -55,14 +62,9 @@ func (s *socket) fill(fd uintptr) bool {
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
 		return false
 	default:
-		// ENETDOWN comes once when the interface is set down, which may be for a
-		// while, and when it has gone.
 		s.errors.Add(1)
-		if !s.exists(int(fd)) {
-			s.readError = err
-			return true
-		}
-		return false
+		s.look(fd)
+		return s.readError != nil
 	}
 	for i := range n {
 		s.received(i, m.length(i)-virtio.HeaderLen, m.truncated(i))
@@ -70,10 +72,39 @@ func (s *socket) fill(fd uintptr) bool {
 	return len(s.batch) > 0
 }
 
-// exists reports whether the interface is there.
-func (s *socket) exists(fd int) bool {
+// lookAgain is how long a link that is down goes without a look at its interface.
+const lookAgain = time.Second
+
+// look finds out what has become of the interface. ENETDOWN comes once when it is set
+// down, which may be for a while or because it is about to go, and nothing comes
+// when it goes after that: so while it is down it is looked at again.
+func (s *socket) look(fd uintptr) {
+	up, err := s.interfaceUp(int(fd))
+	switch {
+	case errors.Is(err, unix.ENODEV):
+		s.readError = err
+	case err == nil && up:
+		s.file.SetReadDeadline(time.Time{})
+	default:
+		s.file.SetReadDeadline(time.Now().Add(lookAgain))
+	}
+}
+
+// interfaceUp reports whether the interface is up, by its index, which it keeps if it is
+// given another name. The error is ENODEV if it has gone.
+func (s *socket) interfaceUp(fd int) (bool, error) {
 	ifr, err := unix.NewIfreq(s.attr.Name)
-	return err == nil && !errors.Is(unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, ifr), unix.ENODEV)
+	if err != nil {
+		return false, err
+	}
+	ifr.SetUint32(uint32(s.index))
+	if err := unix.IoctlIfreq(fd, unix.SIOCGIFNAME, ifr); err != nil {
+		return false, err
+	}
+	if err := unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, ifr); err != nil {
+		return false, err
+	}
+	return ifr.Uint16()&unix.IFF_UP != 0, nil
 }
 
 // received makes a packet of the n bytes in slot i, if it is one.
