@@ -170,7 +170,10 @@ func takePayload(p *link.Packet, i, j int) []api.Buffer {
 	var head *api.Buffer
 	if n := len(p.Header); n > 0 {
 		if i < n && i < j {
-			head = api.CopyBuffer(p.Header[i:min(n, j)])
+			// From the pool, however short: many such come in a flood.
+			b := p.Header[i:min(n, j)]
+			head = api.Alloc(len(b))
+			copy(head.Bytes(), b)
 		}
 		i, j = max(i-n, 0), max(j-n, 0)
 	}
