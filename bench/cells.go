@@ -88,10 +88,12 @@ func allCells() []*cell {
 		}
 		whole := l // for those that see what crosses; not l itself, which the others still look at
 		whole.software = false
-		return append(v,
+		v = append(v,
 			variant{"gvisor-channel", over(w, func() (network, error) { return newGVisorPair(whole, gvisorChannel) })},
-			variant{"gvisor-direct", over(w, func() (network, error) { return newGVisorPair(whole, gvisorDirect) })},
-			variant{"kernel", over(w, func() (network, error) { return newLoopback(whole) })})
+			variant{"gvisor-direct", over(w, func() (network, error) { return newGVisorPair(whole, gvisorDirect) })})
+		return append(v, kernels(l.gso || l.software, func(congestion string) func(*params) (map[string]float64, error) {
+			return over(w, func() (network, error) { return newLoopback(whole, congestion) })
+		})...)
 	}
 	for i, flows := range []int{1, 10, 100} {
 		w := bulk{flows: flows}.run
@@ -135,15 +137,17 @@ func allCells() []*cell {
 
 	// TUN: a stack of user space talks to the kernel's sockets; kernel: two
 	// namespaces joined by veth.
-	tun := func(offload bool, w func(network, *params) (map[string]float64, error), withFlow bool) []variant {
+	tun := func(offload, bulk bool, w func(network, *params) (map[string]float64, error), withFlow bool) []variant {
 		v := []variant{{"sluice", over(w, func() (network, error) { return newSluiceTun(offload, false) })}}
 		if withFlow {
 			v = append(v, variant{"sluice-flow", over(w, func() (network, error) { return newSluiceTun(offload, true) })})
 		}
-		return append(v,
+		v = append(v,
 			variant{"gvisor-tun", over(w, func() (network, error) { return newGVisorTun(offload, 1) })},
-			variant{"gvisor-queues", over(w, func() (network, error) { return newGVisorTun(offload, runtime.NumCPU()) })},
-			variant{"kernel", over(w, func() (network, error) { return newVeth(offload) })})
+			variant{"gvisor-queues", over(w, func() (network, error) { return newGVisorTun(offload, runtime.NumCPU()) })})
+		return append(v, kernels(bulk, func(congestion string) func(*params) (map[string]float64, error) {
+			return over(w, func() (network, error) { return newVeth(offload, congestion) })
+		})...)
 	}
 	for _, offload := range []bool{true, false} {
 		name, about := "plain", "without offload"
@@ -165,7 +169,7 @@ func allCells() []*cell {
 				add(cell{
 					name: fmt.Sprintf("bulk/tun/%s/%s/%d", name, dir, flows), about: fmt.Sprintf("%d flows over TUN %s, %s", flows, about, what),
 					metric: "gbit/s", cpuMetric: "gbit/cpu-s", also: []string{"retransmits"}, reference: ref,
-					stacks: tun(offload, bulk{flows: flows, down: down}.run, true),
+					stacks: tun(offload, true, bulk{flows: flows, down: down}.run, true),
 				})
 			}
 		}
@@ -173,7 +177,7 @@ func allCells() []*cell {
 	add(cell{
 		name: "rr/tun", about: "one byte there and back, one flow, over TUN",
 		metric: "per_s", cpuMetric: "per_cpu-s", also: []string{"p50_us", "p99_us"},
-		reference: reference{221000, 58000}, stacks: slices.Insert(tun(true, requestResponse, true), 2,
+		reference: reference{221000, 58000}, stacks: slices.Insert(tun(true, false, requestResponse, true), 2,
 			variant{"sluice-notify", over(notifiedRequestResponse, func() (network, error) { return newSluiceTun(true, true) })}),
 	})
 	for i, workers := range []int{1, 16} {
@@ -181,7 +185,7 @@ func allCells() []*cell {
 			name: fmt.Sprintf("crr/tun/%d", workers), about: fmt.Sprintf("connect, one byte there and back, close; %d workers, over TUN", workers),
 			metric: "per_s", cpuMetric: "per_cpu-s", also: []string{"p99_us", "failed"},
 			reference: []reference{{17200, 17000}, {16600, 24800}}[i],
-			stacks:    tun(true, connections{workers: workers}.run, false),
+			stacks:    tun(true, false, connections{workers: workers}.run, false),
 		})
 	}
 	return append(cells, scaleCells()...)

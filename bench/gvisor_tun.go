@@ -38,7 +38,7 @@ var (
 const virtioHeader = 10
 
 func newTunEndpoint(offload bool, queues int) (*tunEndpoint, error) {
-	if err := tuneKernel(); err != nil {
+	if err := tunePeer(); err != nil {
 		return nil, err
 	}
 	e := &tunEndpoint{offload: offload, headers: sync.Pool{New: func() any { return new([virtioHeader]byte) }}}

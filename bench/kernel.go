@@ -29,8 +29,8 @@ type kernelNetwork struct {
 }
 
 // tuneKernel prepares this process's namespace: buffers like those of the other
-// stacks, and ports enough.
-func tuneKernel() error {
+// stacks, and ports enough. congestion, if not empty, replaces the machine's default.
+func tuneKernel(congestion string) error {
 	lo, err := netlink.LinkByName("lo")
 	if err == nil {
 		err = netlink.LinkSetUp(lo)
@@ -39,8 +39,6 @@ func tuneKernel() error {
 		return fmt.Errorf("lo: %w", err)
 	}
 	for name, value := range map[string]string{
-		"ipv4/tcp_congestion_control": kernelCongestion(),
-
 		"ipv4/tcp_wmem":            fmt.Sprintf("4096 1048576 %d", sendBuffer),
 		"ipv4/tcp_rmem":            fmt.Sprintf("4096 1048576 %d", receiveBuffer),
 		"ipv4/tcp_tw_reuse":        "1",
@@ -52,23 +50,49 @@ func tuneKernel() error {
 			return fmt.Errorf("sysctl: %w", err)
 		}
 	}
+	if congestion == "" {
+		return nil
+	}
+	if err := os.WriteFile(congestionSysctl, []byte(congestion), 0); err != nil {
+		return fmt.Errorf("sysctl: %w", err)
+	}
 	return nil
 }
 
-// kernelCongestion is the controller of the kernel's connections: CUBIC, as the other
-// stacks', whatever the machine's default is; or Reno where namespaces may not have
-// that. A BBR would pace what it sends by timers, and be all that is measured.
-func kernelCongestion() string {
-	allowed, _ := os.ReadFile("/proc/sys/net/ipv4/tcp_allowed_congestion_control")
-	if slices.Contains(strings.Fields(string(allowed)), "cubic") {
-		return "cubic"
+const congestionSysctl = "/proc/sys/net/ipv4/tcp_congestion_control"
+
+// unpaced is a controller of the kernel's that sends as soon as it may: CUBIC, as
+// the other stacks', or Reno where namespaces may not have that. A default of BBR paces
+// what it sends by timers, and they would be all that is measured of whoever receives
+// it. isDefault says that the machine's default is the same.
+func unpaced() (name string, isDefault bool) {
+	name = "reno"
+	if allowed, _ := os.ReadFile("/proc/sys/net/ipv4/tcp_allowed_congestion_control"); slices.Contains(strings.Fields(string(allowed)), "cubic") {
+		name = "cubic"
 	}
-	return "reno"
+	now, _ := os.ReadFile(congestionSysctl)
+	return name, strings.TrimSpace(string(now)) == name
+}
+
+// tunePeer is tuneKernel for the peer of another stack.
+func tunePeer() error {
+	name, _ := unpaced()
+	return tuneKernel(name)
+}
+
+// kernels returns the kernel as a stack of a cell: as the machine has it, and for
+// bulk also unpaced.
+func kernels(bulk bool, run func(congestion string) func(*params) (map[string]float64, error)) []variant {
+	v := []variant{{"kernel", run("")}}
+	if name, isDefault := unpaced(); bulk && !isDefault {
+		v = append(v, variant{"kernel-" + name, run(name)})
+	}
+	return v
 }
 
 // newLoopback is the kernel talking to itself over lo.
-func newLoopback(l memLink) (network, error) {
-	if err := tuneKernel(); err != nil {
+func newLoopback(l memLink, congestion string) (network, error) {
+	if err := tuneKernel(congestion); err != nil {
 		return nil, err
 	}
 	lo, err := netlink.LinkByName("lo")
@@ -85,8 +109,8 @@ func newLoopback(l memLink) (network, error) {
 }
 
 // newVeth is two namespaces joined by a pair of veth devices.
-func newVeth(offload bool) (network, error) {
-	if err := tuneKernel(); err != nil {
+func newVeth(offload bool, congestion string) (network, error) {
+	if err := tuneKernel(congestion); err != nil {
 		return nil, err
 	}
 	n := &kernelNetwork{hasServer: true}
@@ -99,7 +123,7 @@ func newVeth(offload bool) (network, error) {
 	if n.serverNS, err = netns.New(); err != nil { // and enters it
 		return nil, err
 	}
-	if err := tuneKernel(); err != nil {
+	if err := tuneKernel(congestion); err != nil {
 		return nil, err
 	}
 	if err := netns.Set(here); err != nil {

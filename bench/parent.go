@@ -159,7 +159,9 @@ func summarise(c *cell, stacks []string, runs map[string][]result) cellSummary {
 		}
 		return a / b
 	}
-	var gvisor, kernel *stackSummary
+	// What was measured for reference was the kernel as the machine has it, the first;
+	// the stacks are held against the best.
+	var gvisor, kernel, bestKernel *stackSummary
 	bestCPU := 0.0 // gVisor's best, which may be another variant
 	for _, s := range stacks {
 		ss := stackSummary{Stack: s, Medians: make(map[string]float64)}
@@ -191,8 +193,13 @@ func summarise(c *cell, stacks []string, runs map[string][]result) cellSummary {
 			continue
 		case isGVisor(ss.Stack) && (gvisor == nil || better(ss.Median, gvisor.Median) > 1):
 			gvisor = ss
-		case isKernel(ss.Stack) && kernel == nil:
-			kernel = ss
+		case isKernel(ss.Stack):
+			if kernel == nil {
+				kernel = ss
+			}
+			if bestKernel == nil || better(ss.Median, bestKernel.Median) > 1 {
+				bestKernel = ss
+			}
 		}
 		if isGVisor(ss.Stack) {
 			bestCPU = max(bestCPU, ss.Medians[c.cpuMetric])
@@ -206,8 +213,8 @@ func summarise(c *cell, stacks []string, runs map[string][]result) cellSummary {
 				ss.CPUOverGVisor = ss.Medians[c.cpuMetric] / bestCPU
 			}
 		}
-		if kernel != nil {
-			ss.OverKernel = better(ss.Median, kernel.Median)
+		if bestKernel != nil {
+			ss.OverKernel = better(ss.Median, bestKernel.Median)
 		}
 	}
 	if gvisor != nil {

@@ -88,7 +88,7 @@ func newSluicePair(l memLink, flows bool) (network, error) {
 // newSluiceTun is a client of ours and a server of the kernel's, joined by a TUN
 // device, which has a queue for each CPU.
 func newSluiceTun(offload, flows bool) (network, error) {
-	if err := tuneKernel(); err != nil {
+	if err := tunePeer(); err != nil {
 		return nil, err
 	}
 	mode := tun.OffloadOff
