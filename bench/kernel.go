@@ -38,28 +38,26 @@ func tuneKernel(congestion string) error {
 	if err != nil {
 		return fmt.Errorf("lo: %w", err)
 	}
-	for name, value := range map[string]string{
+	settings := map[string]string{
 		"ipv4/tcp_wmem":            fmt.Sprintf("4096 1048576 %d", sendBuffer),
 		"ipv4/tcp_rmem":            fmt.Sprintf("4096 1048576 %d", receiveBuffer),
 		"ipv4/tcp_tw_reuse":        "1",
 		"ipv4/ip_local_port_range": "10000 65535",
 		"ipv4/tcp_max_syn_backlog": "4096",
-	} {
+	}
+	if congestion != "" {
+		settings[congestionSetting] = congestion
+	}
+	for name, value := range settings {
 		// Not every kernel has all of them in a namespace.
 		if err := os.WriteFile("/proc/sys/net/"+name, []byte(value), 0); err != nil && !os.IsNotExist(err) {
 			return fmt.Errorf("sysctl: %w", err)
 		}
 	}
-	if congestion == "" {
-		return nil
-	}
-	if err := os.WriteFile(congestionSysctl, []byte(congestion), 0); err != nil {
-		return fmt.Errorf("sysctl: %w", err)
-	}
 	return nil
 }
 
-const congestionSysctl = "/proc/sys/net/ipv4/tcp_congestion_control"
+const congestionSetting = "ipv4/tcp_congestion_control"
 
 // unpaced is a controller of the kernel's that sends as soon as it may: CUBIC, as
 // the other stacks', or Reno where namespaces may not have that. A default of BBR paces
@@ -70,7 +68,7 @@ func unpaced() (name string, isDefault bool) {
 	if allowed, _ := os.ReadFile("/proc/sys/net/ipv4/tcp_allowed_congestion_control"); slices.Contains(strings.Fields(string(allowed)), "cubic") {
 		name = "cubic"
 	}
-	now, _ := os.ReadFile(congestionSysctl)
+	now, _ := os.ReadFile("/proc/sys/net/" + congestionSetting)
 	return name, strings.TrimSpace(string(now)) == name
 }
 

@@ -201,34 +201,52 @@ func requestResponse(nw network, p *params) (map[string]float64, error) {
 	ended := make(chan error, 1)
 	go func() { ended <- echo(s, nw.raw()) }()
 	step := pingPong(c, nw.raw())
-	var latency []float64
-	round := func(until time.Time, note bool) error {
-		last := time.Now()
-		for last.Before(until) {
+	m, err := trips(p, func(t *tripTimes) error {
+		for more := true; more; more = t.back() {
 			if err := step(); err != nil {
 				return err
 			}
-			now := time.Now()
-			if note {
-				latency = append(latency, float64(now.Sub(last).Nanoseconds())/1000)
-			}
-			last = now
 		}
 		return nil
-	}
-	latency = make([]float64, 0, 1<<20)
-	if err := round(time.Now().Add(p.warm), false); err != nil {
-		return nil, err
-	}
-	sp := p.begin()
-	if err := round(time.Now().Add(p.measure), true); err != nil {
-		return nil, err
-	}
-	seconds, cpu, mallocs := sp.end()
+	})
 	abort(c)
 	abort(s)
 	<-ended
-	return rates(latency, seconds, cpu, mallocs), nil
+	return m, err
+}
+
+// tripTimes takes down how long each transaction of a round takes.
+type tripTimes struct {
+	last, until time.Time
+	latency     []float64 // in microseconds; nil while nothing is noted
+}
+
+// back ends a transaction, and reports whether there is time for another.
+func (t *tripTimes) back() bool {
+	now := time.Now()
+	if t.latency != nil {
+		t.latency = append(t.latency, float64(now.Sub(t.last).Nanoseconds())/1000)
+	}
+	t.last = now
+	return now.Before(t.until)
+}
+
+// trips has round make transactions until its time is over, first to warm up, and then
+// to be measured.
+func trips(p *params, round func(t *tripTimes) error) (map[string]float64, error) {
+	noted := make([]float64, 0, 1<<20)
+	now := time.Now()
+	if err := round(&tripTimes{last: now, until: now.Add(p.warm)}); err != nil {
+		return nil, err
+	}
+	sp := p.begin()
+	now = time.Now()
+	t := &tripTimes{last: now, until: now.Add(p.measure), latency: noted}
+	if err := round(t); err != nil {
+		return nil, err
+	}
+	seconds, cpu, mallocs := sp.end()
+	return rates(t.latency, seconds, cpu, mallocs), nil
 }
 
 func rates(latency []float64, seconds, cpu, mallocs float64) map[string]float64 {
@@ -261,52 +279,36 @@ func notifiedRequestResponse(nw network, p *params) (map[string]float64, error) 
 	}
 	f := flowOf(c, true)
 	ask := func() error { return f.Write(context.Background(), api.NewBuffer(make([]byte, 1))) }
-	latency := make([]float64, 0, 1<<20)
-	var last, until time.Time
-	note, round := false, make(chan struct{})
+	var times *tripTimes // of the round under way
+	over := make(chan struct{})
 	err = onRead(f, ended, func(b *api.Buffer) error {
 		b.Release()
-		now := time.Now()
-		if note {
-			latency = append(latency, float64(now.Sub(last).Nanoseconds())/1000)
+		if times.back() {
+			return ask()
 		}
-		last = now
-		if now.After(until) {
-			round <- struct{}{}
-			return nil
-		}
-		return ask()
+		over <- struct{}{}
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	run := func(d time.Duration) error {
-		last = time.Now()
-		until = last.Add(d)
+	m, err := trips(p, func(t *tripTimes) error {
+		times = t
 		if err := ask(); err != nil {
 			return err
 		}
 		select {
-		case <-round:
+		case <-over:
 			return nil
 		case err := <-ended:
 			return err
-		case <-time.After(d + 5*time.Second):
+		case <-time.After(time.Until(t.until) + 5*time.Second):
 			return errors.New("no answer")
 		}
-	}
-	if err := run(p.warm); err != nil {
-		return nil, err
-	}
-	note = true
-	sp := p.begin()
-	if err := run(p.measure); err != nil {
-		return nil, err
-	}
-	seconds, cpu, mallocs := sp.end()
+	})
 	abort(c)
 	abort(s)
-	return rates(latency, seconds, cpu, mallocs), nil
+	return m, err
 }
 
 // onRead has do called with each buffer that f receives, until there is an error.
